@@ -1,0 +1,11 @@
+"""The door table: the name stored on a request -> the package that plans and spells for it.
+
+Read through `settings.DOORS` by sockets, console and dashboard. A door package offers
+`present_event(item, event) -> dict` and `present_item(item) -> dict` in its `present.py`.
+"""
+
+from __future__ import annotations
+
+DOORS: dict[str, str] = {
+    "visuals": "generation.doors.visuals",
+}
