@@ -1,0 +1,26 @@
+"""The tables of the generation app."""
+
+from generation.models.asset import Asset, AssetKind
+from generation.models.attempt import Attempt, Outcome, Stage
+from generation.models.chore import AuditRun, Chore, MetricsRow
+from generation.models.event import Event, EventKind
+from generation.models.item import HoldReason, Item, ItemStatus
+from generation.models.request import Request, RequestStatus
+
+__all__ = [
+    "Asset",
+    "AssetKind",
+    "Attempt",
+    "AuditRun",
+    "Chore",
+    "Event",
+    "EventKind",
+    "HoldReason",
+    "Item",
+    "ItemStatus",
+    "MetricsRow",
+    "Outcome",
+    "Request",
+    "RequestStatus",
+    "Stage",
+]

@@ -1,0 +1,170 @@
+"""Which item is next: the one statement that decides order, fairness and caps.
+
+One short transaction under one advisory lock, so that caps are exact with many workers. Each open lane
+with room is asked for its first items by the partial index `item_queue` (lane, weight, rank, id), the
+best of all lanes are taken: RUNNING, fence + 1, a lease, and an attempt that says a call may now go out.
+Touches no request and writes no event; the engine's `begin` does, under the fence.
+
+Also home to the order itself: what rank a newcomer gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from generation.models import Item
+from generation.plan import INTERNAL
+
+# One lock for all claims of the desk: "claim" in the advisory-lock space of this database.
+CLAIM_LOCK = 0x61_7465_6C01
+PROBE_S = 15
+
+# A lane is open when neither it nor the desk is paused and it is not cooling down. An open breaker lets
+# one item through each PROBE_S while nothing of that lane is in flight.
+_CLAIM = """
+WITH lane AS MATERIALIZED (
+    SELECT l.name, l.breaker = 'open' AS probing,
+           LEAST(%(most)s, CASE WHEN l.breaker = 'open' THEN 1 ELSE COALESCE(l.cap, %(most)s) END
+                 - CASE WHEN l.cap IS NULL AND l.breaker <> 'open' THEN 0 ELSE (
+                       SELECT count(*) FROM generation_attempt a WHERE a.lane = l.name AND a.ended_at IS NULL)
+                   END) AS room
+    FROM providers_lane l
+    WHERE NOT l.paused
+      AND (l.cooldown_until IS NULL OR l.cooldown_until <= clock_timestamp())
+      AND (l.breaker <> 'open' OR l.probe_at IS NULL OR l.probe_at <= clock_timestamp())
+      AND NOT EXISTS (SELECT 1 FROM providers_lane desk WHERE desk.name = 'desk' AND desk.paused)
+), picked AS MATERIALIZED (
+    SELECT next.id, lane.name AS lane, lane.probing
+    FROM lane CROSS JOIN LATERAL (
+        SELECT i.id, i.weight, i.rank FROM generation_item i
+        WHERE i.lane = lane.name AND i.status = 'QUEUED' {only}
+        ORDER BY i.weight DESC, i.rank, i.id
+        LIMIT GREATEST(lane.room, 0)
+        FOR UPDATE SKIP LOCKED
+    ) next
+    WHERE lane.room > 0
+    ORDER BY next.weight DESC, next.rank, next.id
+    LIMIT %(most)s
+), probed AS (
+    UPDATE providers_lane SET probe_at = clock_timestamp() + %(probe_s)s * interval '1 second'
+    WHERE name IN (SELECT lane FROM picked WHERE probing)
+), claimed AS (
+    UPDATE generation_item i
+    SET status = 'RUNNING', fence = i.fence + 1, starts = i.starts + 1, hold_reason = '', run_after = NULL,
+        lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
+    FROM picked WHERE i.id = picked.id
+    RETURNING i.id, i.request_id, i.step, i.pass_no, i.fence, i.lane, i.steps, i.candidate, i.adopts
+), tried AS (
+    INSERT INTO generation_attempt
+        (item_id, round, step, pass_no, fence, lane, provider, model, operation, stage, outcome, remote_id, progress,
+         key, content_type, sha256, cost_usd, error_code, error_detail, started_at)
+    SELECT c.id, r.round, c.step, c.pass_no, c.fence, c.lane,
+           CASE WHEN c.lane = '{internal}' THEN '{internal}'
+                ELSE c.steps -> c.step::int -> 'candidates' -> c.candidate::int ->> 'provider' END,
+           CASE WHEN c.lane = '{internal}' THEN ''
+                ELSE c.steps -> c.step::int -> 'candidates' -> c.candidate::int ->> 'model' END,
+           CASE WHEN c.adopts IS NOT NULL THEN 'adopt' ELSE c.steps -> c.step::int ->> 'operation' END,
+           'SENT', '', '', 0, '', '', '', 0, '', '', clock_timestamp()
+    FROM claimed c JOIN generation_request r ON r.id = c.request_id
+    RETURNING id, item_id
+)
+SELECT item_id, id FROM tried
+"""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An item in this process's hands: valid while `fence` holds."""
+
+    item: Item
+    attempt_id: int
+    fence: int
+
+
+def claim(most: int, *, only: Only | None = None) -> list[Claim]:
+    """Take the next items, at most `most`, best first. One transaction and two queries; a third when there were any."""
+    if most < 1:
+        return []
+    only = only or Only()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])
+        cursor.execute(
+            _CLAIM.format(only=only.sql, internal=INTERNAL),
+            {"most": most, "lease_s": settings.LEASE_S, "probe_s": PROBE_S, **only.params},
+        )
+        attempts = dict(cursor.fetchall())
+        if not attempts:
+            return []
+        items = Item.objects.filter(pk__in=attempts).order_by("-weight", "rank", "id")
+        return [Claim(item, attempts[item.pk], item.fence) for item in items]
+
+
+@dataclass(frozen=True)
+class Only:
+    """What one worker may claim: partitions by door, operation or priority. Empty: everything."""
+
+    doors: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+    priorities: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, words: Iterable[str]) -> Only:
+        """Read `door:visuals`, `operation:text-to-image`, `priority:urgent` …; raises ValueError for other words."""
+        found: dict[str, list[str]] = {"door": [], "operation": [], "priority": []}
+        for word in words:
+            kind, colon, value = word.partition(":")
+            if kind not in found or not value:
+                raise ValueError(f"'{word}' is not door:…, operation:… or priority:…")
+            found[kind].append(value)
+        return cls(tuple(found["door"]), tuple(found["operation"]), tuple(found["priority"]))
+
+    @property
+    def sql(self) -> str:
+        clauses = {
+            "AND i.door = ANY(%(doors)s)": self.doors,
+            "AND i.steps -> i.step::int ->> 'operation' = ANY(%(operations)s)": self.operations,
+            "AND i.priority = ANY(%(priorities)s)": self.priorities,
+        }
+        return " ".join(clause for clause, wanted in clauses.items() if wanted)
+
+    @property
+    def params(self) -> dict[str, list[str]]:
+        return {"doors": list(self.doors), "operations": list(self.operations), "priorities": list(self.priorities)}
+
+
+_RANK = """
+SELECT GREATEST(
+    COALESCE((SELECT rank FROM generation_item WHERE status = 'QUEUED' AND lane = %(lane)s AND weight = %(weight)s
+              ORDER BY rank LIMIT 1), 0),
+    COALESCE((SELECT rank + 1 FROM generation_item
+              WHERE status = 'QUEUED' AND lane = %(lane)s AND weight = %(weight)s AND owner_id = %(owner)s
+              ORDER BY rank DESC LIMIT 1), 0))
+"""
+
+
+def fair_rank(lane: str, weight: int, owner_id: UUID) -> int:
+    """Return the rank of this owner's next item in that lane and weight: the front, behind one's own. One query.
+
+    Nothing is stored and a stale read only makes a tie, so no lock is needed. Further new items of the
+    same owner take the numbers that follow.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_RANK, {"lane": lane, "weight": weight, "owner": owner_id})
+        return int(cursor.fetchone()[0])
+
+
+def front_rank(lane: str, weight: int) -> int:
+    """Return the lowest waiting rank of that lane and weight: where an item goes whose next step begins. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT rank FROM generation_item WHERE status = 'QUEUED' AND lane = %s AND weight = %s"
+            " ORDER BY rank LIMIT 1",
+            [lane, weight],
+        )
+        row = cursor.fetchone()
+        return int(row[0]) if row else 0

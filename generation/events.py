@@ -1,0 +1,156 @@
+"""Writes events and tells the sockets: the only room that says `group_send`.
+
+`change(request_id)` opens the transaction in which a request or its items change. It begins by raising
+the request's `seq`, which is the lock that numbers the events and orders the commits; events recorded
+inside are inserted together at its end, and one hint goes out after the commit. A hint says only that
+something changed: the document says what. Publishing fails soft: with Redis down nothing but time is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from channels.layers import get_channel_layer
+from django.db import connection, transaction
+from django.utils import timezone
+
+from generation.models import Event, EventKind
+
+log = logging.getLogger(__name__)
+
+# Hints that may wait for Redis in one process before further ones are dropped: they are only hints.
+MAX_UNSENT_HINTS = 1000
+
+
+def group_of(user_id: UUID | str) -> str:
+    """Name the channel group of one person's sockets. Group names may not contain a colon."""
+    return f"user.{UUID(str(user_id)).hex}"
+
+
+@dataclass
+class Change:
+    """One transaction that changes a request: its lock, its clock, its events."""
+
+    request_id: UUID
+    owner_id: UUID
+    door: str
+    status: str
+    round: int
+    next_seq: int
+    actor: str
+    now: datetime
+    events: list[Event] = field(default_factory=list)
+
+    def record(self, kind: EventKind, item_id: int | None = None, **data: Any) -> None:
+        """Add an event; it is inserted when the change ends."""
+        self.events.append(
+            Event(
+                request_id=self.request_id,
+                item_id=item_id,
+                seq=self.next_seq,
+                kind=kind,
+                at=self.now,
+                actor=self.actor,
+                data=data,
+            )
+        )
+        self.next_seq += 1
+
+
+@contextmanager
+def change(request_id: UUID, *, actor: str = "", reserve: int = 8) -> Iterator[Change]:
+    """Open the transaction of one change; `reserve` is the most events it may record.
+
+    Numbers that were reserved and not used leave gaps: they only ever rise. Raises LookupError when
+    there is no such request. Two queries beside the caller's own.
+    """
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE generation_request SET seq = seq + %s WHERE id = %s"
+                " RETURNING owner_id, door, status, round, seq, clock_timestamp()",
+                [reserve, request_id],
+            )
+            row = cursor.fetchone()
+        if row is None:
+            raise LookupError(f"no request {request_id}")
+        owner_id, door, status, round_, seq, now = row
+        this = Change(request_id, owner_id, door, status, round_, seq - reserve + 1, actor, now)
+        yield this
+        if len(this.events) > reserve:
+            raise AssertionError("a change recorded more events than it reserved")
+        if this.events:
+            Event.objects.bulk_create(this.events)
+            announce(this)
+
+
+def submitted(request_id: UUID, owner_id: UUID, door: str, now: datetime, **data: Any) -> None:
+    """Record the first event of a request that this transaction made. Its seq is 1."""
+    this = Change(request_id, owner_id, door, "QUEUED", 0, 1, "", now)
+    this.record(EventKind.SUBMITTED, **data)
+    this.events[0].save(force_insert=True)
+    announce(this)
+
+
+def announce(this: Change) -> None:
+    """Publish one hint for this change after its commit."""
+    last = this.events[-1]
+    items = {event.item_id for event in this.events if event.item_id}
+    message = {
+        "type": "hint",
+        "request": str(this.request_id),
+        "item": items.pop() if len(items) == 1 else None,
+        "kind": str(last.kind),
+        "seq": last.seq,
+    }
+    transaction.on_commit(lambda: _publisher.send(group_of(this.owner_id), message))
+
+
+class _Publisher:
+    """One event loop in one thread per process carries all hints, over one connection.
+
+    async_to_sync would make a loop and a Redis connection for every message.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._unsent = 0
+        self._quiet_until = timezone.now()
+
+    def send(self, group: str, message: dict[str, Any]) -> None:
+        if self._unsent >= MAX_UNSENT_HINTS:
+            return
+        self._unsent += 1
+        asyncio.run_coroutine_threadsafe(self._send(group, message), self._started())
+
+    async def _send(self, group: str, message: dict[str, Any]) -> None:
+        layer = get_channel_layer()
+        try:
+            if layer is not None:
+                async with asyncio.timeout(2):
+                    await layer.group_send(group, message)
+        except Exception as error:  # Redis is down or slow; sockets catch up from the rows
+            if timezone.now() >= self._quiet_until:
+                self._quiet_until = timezone.now() + timezone.timedelta(seconds=30)
+                log.warning("hints cannot be published: %s", type(error).__name__)
+        finally:
+            self._unsent -= 1
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="hints", daemon=True).start()
+            return self._loop
+
+
+_publisher = _Publisher()

@@ -1,0 +1,48 @@
+"""A request: one thing a client asked for, through one door, for one owner."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+
+class RequestStatus(models.TextChoices):
+    QUEUED = "QUEUED", "queued"  # no item has begun; the first `begin` moves it on
+    RUNNING = "RUNNING", "running"  # work has begun or was reopened; ends with the last open item
+    COMPLETED = "COMPLETED", "completed"  # ended, and at least one item succeeded; staff may reopen
+    FAILED = "FAILED", "failed"  # ended, nothing succeeded and something failed; staff may reopen
+    CANCELLED = "CANCELLED", "cancelled"  # ended, every item was cancelled; final
+
+
+class Request(models.Model):
+    """`seq` numbers this request's events; raising it is the lock every change of the request takes."""
+
+    Status = RequestStatus
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    public_id = models.CharField(max_length=64, unique=True, null=True, blank=True)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="generation_requests")
+    door = models.CharField(max_length=20)
+    group = models.CharField(max_length=255, blank=True, default="", help_text="the client's task, project or session")
+    params = models.JSONField(default=dict)
+    description = models.CharField(max_length=255, blank=True, default="")
+    status = models.CharField(max_length=10, choices=RequestStatus.choices, default=RequestStatus.QUEUED)
+    round = models.PositiveSmallIntegerField(default=0, help_text="one more for each reopening by staff")
+    seq = models.BigIntegerField(default=0)
+    mirrored_seq = models.BigIntegerField(default=0)
+    max_open_bundles = models.PositiveSmallIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["owner", "-created_at"], name="request_of_owner"),
+            models.Index(fields=["owner", "group"], name="request_of_group"),
+            models.Index(fields=["-created_at"], name="request_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id or str(self.id)

@@ -1,0 +1,129 @@
+"""What a door wants made, before anything is stored: frozen dataclasses, no Django, no database.
+
+A door builds a Plan from what a client sent; the engine stores it and brings it to life. Everything
+that decides an item's life later (steps, candidates, retries, refunds) is written down here as data,
+so that the engine needs to know no door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+from uuid import UUID
+
+# The weight of each priority a client may ask for. A retry after an error waits with RETRY_WEIGHT.
+WEIGHTS: dict[str, int] = {"urgent": 1000, "high": 100, "normal": 10, "low": 1}
+RETRY_WEIGHT = 1
+
+# Work of our own (thumbnails, adopting a stored result) asks no provider and waits for none.
+INTERNAL = "internal"
+
+CancelRefund = Literal["never", "confirmed", "always"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A provider's alias and a model key that can do a step; tried in order."""
+
+    provider: str
+    model: str = "main"
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """When a step is tried again. Waits are bases of a full jitter: uniform(0, min(cap, base * 2^n)).
+
+    by_code: overrides base_s for an error code. once: codes tried one more time although they are not
+    retryable. text_rule: an error that no adapter classified is retryable when its text sounds passing
+    (visual-generation contract, section 4).
+    """
+
+    max_starts: int = 3
+    base_s: float = 10.0
+    cap_s: float = 300.0
+    weight_after_error: int | None = RETRY_WEIGHT
+    by_code: Mapping[str, float] = field(default_factory=dict)
+    once: tuple[str, ...] = ("INVALID_IMAGE",)
+    text_rule: bool = False
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """One stage of an item. `name` is a key of `generation.steps.STEPS`.
+
+    inputs: what the step receives (prompt, width, height …), JSON values only.
+    candidates: tried in order; empty for our own image work.
+    passes: rounds of making and checking; 1 when nothing sends the item back here.
+    timeout_s: the deadline of one call, after which its lease is no longer renewed.
+    park_s: how long a call may stay parked at an asynchronous vendor.
+    """
+
+    name: str
+    operation: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    candidates: tuple[Candidate, ...] = ()
+    checks: tuple[str, ...] = ()
+    passes: int = 1
+    timeout_s: float = 300.0
+    park_s: float = 1800.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    required: bool = True  # False: a failure ends the step, not the item (thumbnails, exports)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(
+            **{
+                **data,
+                "candidates": tuple(Candidate(**candidate) for candidate in data["candidates"]),
+                "checks": tuple(data["checks"]),
+                "retry": RetryPolicy(**{**data["retry"], "once": tuple(data["retry"]["once"])}),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class ItemPlan:
+    """One thing to make: one picture, one pose, one model.
+
+    public_id: the id clients know it by, unique over all doors. price: whole credits, from a quote.
+    params: the client's own values, echoed by the door. prompt: the client's own text.
+    cancel_refund: what a cancel while running gives back. keep_codes: error codes of failures that
+    this door does not refund. bundle: items of one request with the same number count as one against
+    the request's `max_open_bundles`. deadline_s: how long it may take from its first start; waiting in
+    the queue before that never fails it.
+    """
+
+    public_id: str
+    steps: tuple[StepPlan, ...]
+    prompt: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    priority: str = "normal"
+    price_key: str = ""
+    price: int = 0
+    cost_usd: str = "0"
+    bundle: int | None = None
+    deadline_s: float = 6 * 3600.0
+    cancel_refund: CancelRefund = "confirmed"
+    keep_codes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One request as a door wants it made. max_open_bundles: None is no cap of its own."""
+
+    door: str
+    owner_id: UUID
+    items: tuple[ItemPlan, ...]
+    description: str
+    public_id: str | None = None
+    group: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    max_open_bundles: int | None = None
+
+    @property
+    def price(self) -> int:
+        return sum(item.price for item in self.items)

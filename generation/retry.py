@@ -1,0 +1,83 @@
+"""Attempts -> when to try again. Pure: takes a policy, an error's class and a count, returns a decision.
+
+The error's class decides, never its text, with one exception that a door may ask for: the text rule of
+the visual-generation contract, for an error that no adapter classified.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from enum import Enum
+
+from generation.plan import RetryPolicy
+from providers.errors import ProviderError, RateLimited
+
+# An unknown exception is a bug of ours, a broken picture a bug of theirs: one more try, then fail and refund.
+MAX_STARTS_OF_ONCE = 2
+# The third paid call of an item whose answer is gone fails it and puts it in quarantine.
+MAX_LOSSES = 3
+
+RETRY_AFTER_FLOOR_S, RETRY_AFTER_CEILING_S = 1.0, 300.0
+
+# Words of the text rule; the last one is the original system's own addition to the seed's five.
+PASSING_WORDS = ("rate limit", "timeout", "network", "temporary", "service unavailable", "internal server error")
+
+
+class Verdict(Enum):
+    NEXT_CANDIDATE = "next candidate"  # this one cannot; costs no start
+    WAIT = "wait"  # no room at the vendor; costs no start
+    RETRY = "retry"
+    GIVE_UP = "give up"
+
+
+@dataclass(frozen=True)
+class Decision:
+    verdict: Verdict
+    wait_s: float = 0.0
+
+
+def decide(
+    policy: RetryPolicy, error: ProviderError, *, starts: int, waits: int = 0, has_next_candidate: bool = False
+) -> Decision:
+    """Decide what follows an error.
+
+    starts: counted tries of this step and pass, this one included. waits: how often the vendor had no
+    room for this step before.
+    """
+    if (error.cannot or error.ours) and has_next_candidate:
+        return Decision(Verdict.NEXT_CANDIDATE)
+    if isinstance(error, RateLimited):
+        return Decision(Verdict.WAIT, _wait_s(policy, error, waits))
+    if error.ours:
+        # Our key or our account: the lane closes, and the item waits in it for staff or for the probe.
+        return Decision(Verdict.WAIT, 0.0)
+    if may_retry(policy, error, starts):
+        return Decision(Verdict.RETRY, _wait_s(policy, error, starts - 1))
+    return Decision(Verdict.GIVE_UP)
+
+
+def may_retry(policy: RetryPolicy, error: ProviderError, starts: int) -> bool:
+    """Say whether the policy has another start for this error."""
+    if starts >= policy.max_starts:
+        return False
+    if is_retryable(policy, error):
+        return True
+    only_once = error.code in policy.once or (error.unclassified and not policy.text_rule)
+    return only_once and starts < MAX_STARTS_OF_ONCE
+
+
+def is_retryable(policy: RetryPolicy, error: ProviderError) -> bool:
+    """Say whether the same call may succeed later; this is what a customer is told."""
+    if error.unclassified and policy.text_rule:
+        return any(word in f"{error} {error.detail}".lower() for word in PASSING_WORDS)
+    return error.retryable
+
+
+def _wait_s(policy: RetryPolicy, error: ProviderError, doublings: int) -> float:
+    """Full jitter, never below what the vendor asked for: uniform(0, min(cap, base * 2^doublings))."""
+    base_s = policy.by_code.get(error.code, policy.base_s)
+    jitter_s = random.uniform(0, min(policy.cap_s, base_s * 2 ** min(doublings, 30)))  # noqa: S311 not a secret
+    if error.retry_after_s is None:
+        return jitter_s
+    return max(jitter_s, min(max(error.retry_after_s, RETRY_AFTER_FLOOR_S), RETRY_AFTER_CEILING_S))
