@@ -1,0 +1,166 @@
+"""OpenAI Images: generations and edits, synchronous, base64 in JSON (spec 2.3.0).
+
+One picture per call. There is no seed, negative prompt, guidance, job id or cancel, so a lost answer
+is lost. `style` and `response_format` belong to retired models and are refused by the current ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+
+from providers import errors, shapes, sniff
+from providers.base import Call, Made, Provider
+from providers.errors import ProviderError
+from providers.lift import NotJSON, lift
+from providers.spool import Spool
+from providers.transport import Answer, Outgoing, clamp_wait, error_for, retry_after_s
+from providers.wire import Deadline
+
+QUALITIES = ("low", "medium", "high")
+# Older models know these sizes only; current ones any multiple of 16 from 1:3 to 3:1.
+FIXED_SIZES = ((1024, 1024), (1536, 1024), (1024, 1536))
+MOST_PIXELS, LONGEST = 2560 * 1440, 3840
+MOST_IMAGES, PROMPT_CHARS = 16, 32_000
+
+_FILTERED = ("moderation_blocked", "content_policy_violation")
+_EMPTY = (
+    "insufficient_quota",
+    "credit_balance_exhausted",
+    "organization_spend_limit_exceeded",
+    "project_spend_limit_exceeded",
+    "organization_usage_limit_exceeded",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+)
+
+
+class OpenAI(Provider):
+    name = "openai"
+    chapter = "OPENAI"
+    simulated_path = "/openai/v1"
+    operations = {"text-to-image": "generation", "image-to-image": "edit", "image-inpaint": "edit"}
+
+    def generation(self, call: Call) -> Outgoing:
+        payload = {**self._options(call), "n": 1}
+        return Outgoing("POST", self.url("images/generations"), self.headers(), json=payload)
+
+    def edit(self, call: Call) -> Outgoing:
+        pictures = [_file("image[]", f"image-{n}", data) for n, data in enumerate(call.inputs.get("images") or ())]
+        if not 1 <= len(pictures) <= MOST_IMAGES:
+            raise errors.Refused(f"One to {MOST_IMAGES} pictures are needed.")
+        if mask := call.inputs.get("mask"):
+            pictures.append(("mask", ("mask.png", _mask(mask, call.inputs["images"][0]), "image/png")))
+        elif call.operation == "image-inpaint":
+            raise errors.Refused("A mask is needed.")
+        fields = {name: str(value) for name, value in {**self._options(call), "n": 1}.items()}
+        return Outgoing("POST", self.url("images/edits"), self.headers(), fields=fields, files=tuple(pictures))
+
+    def read(self, answer: Answer, call: Call, deadline: Deadline) -> Made:
+        try:
+            document, pictures = lift(answer.spool.file, "b64_json", settings.PROVIDER_MAX_BYTES)
+        except NotJSON as error:
+            raise errors.BadAnswer(http_status=answer.status, detail=f"{error}: {answer.excerpt(120)}") from error
+        finally:
+            answer.spool.close()
+        if not pictures or not isinstance(document.get("data"), list):
+            raise errors.BadAnswer(detail=f"no picture in the answer: {str(document)[:200]}")
+        for spare in pictures[1:]:
+            spare.close()
+        return Made(
+            files=(self.picture(pictures[0]),),
+            cost_usd=self._cost(document.get("usage"), str(document.get("quality"))),
+            model=call.model,
+            extra={key: document[key] for key in ("size", "quality") if isinstance(document.get(key), str)},
+        )
+
+    def complain(
+        self, status: int, headers: Mapping[str, str], body: Mapping[str, Any], detail: str
+    ) -> ProviderError | None:
+        fault = body.get("error")
+        if not isinstance(fault, dict):
+            return None
+        code, kind, text = (str(fault.get(key) or "") for key in ("code", "type", "message"))
+        if code in _EMPTY or kind in _EMPTY:
+            return errors.OurAccountEmpty(http_status=status, detail=detail)
+        if code in _FILTERED:
+            return errors.ContentRejected(http_status=status, detail=detail)
+        if code == "model_not_found":
+            return errors.ModelGone(http_status=status, detail=detail)
+        if status == 429:  # of the waits, the header's is the more exact
+            wait = retry_after_s(headers) or _wait_in(text)
+            return errors.RateLimited(http_status=status, retry_after_s=wait, detail=detail)
+        return error_for(status, headers, detail)
+
+    def _options(self, call: Call) -> dict[str, Any]:
+        """What generations and edits share."""
+        prompt = str(call.inputs.get("prompt") or "")[:PROMPT_CHARS]
+        if not prompt:
+            raise errors.Refused("A prompt is needed.")
+        model = self.model_id(call.model)
+        quality = call.inputs.get("quality")
+        if model.startswith("gpt-image-1"):
+            width, height = shapes.nearest_size(call.inputs, FIXED_SIZES)
+        else:
+            width, height = shapes.wanted_size(call.inputs, most_pixels=MOST_PIXELS, longest=LONGEST)
+        return {
+            "model": model,
+            "prompt": prompt,
+            "size": f"{width}x{height}",
+            "quality": quality if quality in QUALITIES else self.conf["QUALITY"],
+            "output_format": "png",
+        }
+
+    def _cost(self, usage: Any, quality: str) -> Decimal:
+        """From the tokens that the answer names, at the rates of the day; else the estimate for the quality."""
+        try:
+            details = usage.get("input_tokens_details") or {}
+            image = int(details.get("image_tokens", 0))
+            text = int(details.get("text_tokens", int(usage["input_tokens"]) - image))
+            made = int(usage["output_tokens"])
+        except (AttributeError, KeyError, TypeError, ValueError):
+            estimates = self.conf["ESTIMATES_USD"]
+            return Decimal(estimates.get(quality, estimates["medium"]))
+        rates = self.conf["TOKEN_RATES_USD"]
+        today = max((day for day in rates if day <= date.today().isoformat()), default=min(rates))
+        per_text, per_image, per_made = (Decimal(rate) / 1_000_000 for rate in rates[today])
+        return text * per_text + image * per_image + made * per_made
+
+
+def _wait_in(text: str) -> float | None:
+    """The wait in "… Please try again in 12s."; this vendor often says it only there."""
+    _, found, tail = text.partition("try again in ")
+    number, unit, _ = tail.partition("s")
+    try:
+        return clamp_wait(float(number)) if found and unit else None
+    except ValueError:
+        return None
+
+
+def _file(field: str, stem: str, data: bytes) -> tuple[str, tuple[str, bytes, str]]:
+    """A part with a real media type; without one this vendor refuses it."""
+    kind = _look(data).content_type
+    if kind not in sniff.PICTURES:
+        raise errors.Refused("A picture must be PNG, JPEG or WebP.")
+    return field, (f"{stem}.{kind.removeprefix('image/')}", data, kind)
+
+
+def _mask(mask: bytes, picture: bytes) -> bytes:
+    look = _look(picture)
+    try:
+        return shapes.alpha_mask(mask, (look.width, look.height))
+    except ValueError as error:
+        raise errors.Refused("The mask is not a usable picture.", detail=str(error)) from error
+
+
+def _look(data: bytes) -> sniff.Look:
+    spool = Spool(len(data))
+    spool.write(data)
+    try:
+        return sniff.look(spool.file, spool.size_bytes)
+    finally:
+        spool.close()

@@ -1,0 +1,134 @@
+"""Who can do what: the literal table of providers, their aliases, operations, price keys and lanes.
+
+Real vendor names live in code only; rows, answers and logs hold the alias and a model key. This file
+is the only map between them. To add a vendor see adapters/README.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from django.utils.module_loading import import_string
+
+from providers import secrets
+from providers.base import Provider
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One operation of one provider: its model keys, the usual one first, and the key of its price."""
+
+    models: tuple[str, ...]
+    price_key: str
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """alias: what customers and rows see. names: accepted spellings. adapter: empty while there is none.
+
+    lane: shared by all operations; `lanes` names those that the vendor counts apart.
+    """
+
+    alias: str
+    names: tuple[str, ...]
+    adapter: str = ""
+    offers: Mapping[str, Offer] = field(default_factory=dict)
+    lane: str = ""
+    lanes: Mapping[str, str] = field(default_factory=dict)
+
+
+VENDORS: tuple[Vendor, ...] = (
+    Vendor("provider_a", ("stability", "stabilityai")),
+    Vendor("provider_b", ("recraft",)),
+    Vendor("provider_c", ("tripo", "tripoai")),
+    Vendor(
+        "provider_d",
+        ("openai",),
+        adapter="providers.adapters.openai.OpenAI",
+        offers={
+            "image-inpaint": Offer(("main",), "image-inpaint"),
+            "image-to-image": Offer(("main",), "image-to-image"),
+            "text-to-image": Offer(("main",), "text-to-image"),
+        },
+        lane="provider_d",
+    ),
+    Vendor("provider_e", ("replicate",)),
+    Vendor("provider_f", ("flux",)),
+    Vendor(
+        "provider_g",
+        ("huggingface",),
+        adapter="providers.adapters.huggingface.HuggingFace",
+        offers={"text-to-image": Offer(("main",), "text-to-image")},
+        lane="provider_g",
+    ),
+    Vendor("provider_h", ("openrouter",)),
+)
+INTERNAL = "internal"
+
+_BY_ALIAS = {vendor.alias: vendor for vendor in VENDORS}
+_ALIAS_BY_NAME = {name: vendor.alias for vendor in VENDORS for name in (*vendor.names, vendor.alias)}
+
+
+def alias_of(name_or_alias: str) -> str | None:
+    """The alias behind a real name or an alias, in any case; None when nobody goes by it."""
+    return _ALIAS_BY_NAME.get(name_or_alias.strip().lower())
+
+
+def real_name(alias: str) -> str:
+    """The vendor's name, for staff and settings only. Raises KeyError for an unknown alias."""
+    return INTERNAL if alias == INTERNAL else _BY_ALIAS[alias].names[0]
+
+
+@cache
+def adapter(alias: str) -> Provider:
+    """The provider's adapter, one instance per process. Raises LookupError when it has none."""
+    vendor = _BY_ALIAS.get(alias)
+    if vendor is None or not vendor.adapter:
+        raise LookupError(f"{alias} has no adapter")
+    made: Provider = import_string(vendor.adapter)()
+    return made
+
+
+def can(alias: str, operation: str) -> bool:
+    return alias in _BY_ALIAS and operation in _BY_ALIAS[alias].offers
+
+
+def is_available(alias: str) -> bool:
+    """Has it an adapter and, in real mode, a key? Says nothing of pause and breaker: those are the lane's."""
+    vendor = _BY_ALIAS.get(alias)
+    return bool(vendor and vendor.adapter) and secrets.has_key(real_name(alias))
+
+
+def offer(alias: str, operation: str) -> Offer:
+    """Raises KeyError when this provider does not do that."""
+    return _BY_ALIAS[alias].offers[operation]
+
+
+def lane_of(alias: str, operation: str) -> str:
+    """The name of the lane in which this operation of this provider waits and runs."""
+    if alias in ("", INTERNAL):
+        return INTERNAL
+    vendor = _BY_ALIAS[alias]
+    return vendor.lanes.get(operation, vendor.lane or vendor.alias)
+
+
+def candidates(operation: str, order: Iterable[str]) -> list[tuple[str, str]]:
+    """(alias, model key) of those in `order`, names or aliases, that can do it here. Each once."""
+    found: dict[str, str] = {}
+    for name in order:
+        alias = alias_of(name)
+        if alias and alias not in found and can(alias, operation) and is_available(alias):
+            found[alias] = offer(alias, operation).models[0]
+    return list(found.items())
+
+
+def table() -> list[tuple[str, str, str, str]]:
+    """(operation, alias, model key, price key), sorted: what this desk can do, on one screen."""
+    return sorted(
+        (operation, vendor.alias, model, one.price_key)
+        for vendor in VENDORS
+        for operation, one in vendor.offers.items()
+        for model in one.models
+    )

@@ -1,0 +1,86 @@
+"""Sizes, ratios and masks: from the desk's inputs to what a vendor's model knows. Pure.
+
+The desk's inputs: `width` and `height` in pixels, or `aspect_ratio` such as "3:4"; neither means square.
+Its masks: white is where to change.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+# About a megapixel, exact ratios, sides that every current model takes (multiples of 16).
+RATIO_SIZES: dict[str, tuple[int, int]] = {
+    "1:1": (1024, 1024),
+    "3:4": (864, 1152),
+    "4:3": (1152, 864),
+    "9:16": (720, 1280),
+    "16:9": (1280, 720),
+}
+
+
+def wanted_size(inputs: Mapping[str, Any], *, step: int = 16, most_pixels: int, longest: int) -> tuple[int, int]:
+    """The size asked for, rounded to `step`, shrunk in proportion to fit, between 1:3 and 3:1."""
+    width, height = _asked(inputs)
+    width, height = max(width, math.ceil(height / 3)), max(height, math.ceil(width / 3))
+    shrink = min(1.0, longest / max(width, height), math.sqrt(most_pixels / (width * height)))
+    return _rounded(width * shrink, step), _rounded(height * shrink, step)
+
+
+def nearest_size(inputs: Mapping[str, Any], sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """That of a fixed list whose ratio is nearest, and of those the nearest in area."""
+    width, height = _asked(inputs)
+    return min(
+        sizes,
+        key=lambda size: (
+            round(abs(math.log(size[0] / size[1] * height / width)), 3),
+            abs(size[0] * size[1] - width * height),
+        ),
+    )
+
+
+def nearest_ratio(inputs: Mapping[str, Any], ratios: Iterable[str]) -> str:
+    """That of a vendor's list of ratios ("16:9" …) which is nearest to what was asked for."""
+    width, height = _asked(inputs)
+    return min(ratios, key=lambda ratio: abs(math.log(_ratio(ratio) * height / width)))
+
+
+def alpha_mask(mask: bytes, size: tuple[int, int]) -> bytes:
+    """Turn our mask into a PNG whose transparent pixels are where to change, of exactly `size`.
+
+    Grey counts as white from the middle up. Raises ValueError for bytes that are no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(mask)) as picture:
+            if picture.width * picture.height > 64_000_000:
+                raise ValueError("the mask is too large")
+            flat = Image.new("RGBA", picture.size, "black")
+            flat.alpha_composite(picture.convert("RGBA"))
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise ValueError("the mask is not a picture") from error
+    keep = flat.convert("L").resize(size, Image.Resampling.NEAREST).point(lambda grey: 0 if grey >= 128 else 255)
+    made = Image.new("RGBA", size, "black")
+    made.putalpha(keep)
+    out = io.BytesIO()
+    made.save(out, "PNG", compress_level=6)
+    return out.getvalue()
+
+
+def _asked(inputs: Mapping[str, Any]) -> tuple[int, int]:
+    width, height = inputs.get("width"), inputs.get("height")
+    if width and height:
+        return max(1, int(width)), max(1, int(height))
+    return RATIO_SIZES.get(str(inputs.get("aspect_ratio") or "1:1"), RATIO_SIZES["1:1"])
+
+
+def _rounded(side: float, step: int) -> int:
+    return max(step, round(side / step) * step)
+
+
+def _ratio(text: str) -> float:
+    across, down = text.split(":")
+    return float(across) / float(down)
