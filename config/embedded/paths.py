@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -25,6 +26,18 @@ def state_dir() -> Path:
 
 def run_file() -> Path:
     return state_dir() / "run.json"
+
+
+def is_held() -> bool:
+    """Whether a launcher holds this desk: it keeps a lock on the folder for as long as it lives."""
+    folder = os.open(state_dir(), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(folder)
+    return False
 
 
 def media_dir() -> Path:
