@@ -115,7 +115,8 @@ def use_local_desk() -> None:
     from config.embedded import paths
 
     run_file = paths.run_file()
-    if run_file.exists() and _is_private(run_file):
+    # A launcher that was killed hard leaves its file: it counts only while somebody holds the desk.
+    if run_file.exists() and _is_private(run_file) and paths.is_held():
         for name, value in json.loads(run_file.read_text()).items():
             os.environ.setdefault(name, value)
     else:

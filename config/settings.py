@@ -69,6 +69,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.api.trace.TraceMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -157,6 +158,8 @@ CHANNEL_LAYERS = {
 # --- People, tokens, passwords -------------------------------------------------------------------
 
 AUTH_USER_MODEL = "config.User"
+# The password check of every door, behind the limit of failed logins per address.
+AUTHENTICATION_BACKENDS = ["config.api.logins.LimitedBackend"]
 LOGIN_URL = "/app/login"
 LOGIN_REDIRECT_URL = "/app/"
 LOGOUT_REDIRECT_URL = "/app/login"
@@ -211,6 +214,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.api.schema.add_problem",
+    ],
     "SERVE_PUBLIC": True,
 }
 API_BODY_LIMIT_BYTES = env.integer("API_BODY_LIMIT_BYTES", 1024 * 1024, low=1024)
@@ -241,7 +248,7 @@ CONTENT_SECURITY_POLICY = {
 }
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = None if LOCAL else BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "templates" / "static"]
 WHITENOISE_USE_FINDERS = LOCAL
 
@@ -249,6 +256,8 @@ WHITENOISE_USE_FINDERS = LOCAL
 LOGIN_LIMIT = env.integer("LOGIN_LIMIT", 20, low=1)
 LOGIN_WINDOW_S = env.integer("LOGIN_WINDOW_S", 300, low=1)
 METRICS_TOKEN = env.text("METRICS_TOKEN", "")
+# Threads of one web process: how many HTTP calls it answers at a time.
+WEB_THREADS = env.integer("WEB_THREADS", 16, low=1, high=500)
 
 # --- Queue and workers ---------------------------------------------------------------------------
 
@@ -293,6 +302,7 @@ SIMULATOR_URL = env.url("SIMULATOR_URL", "http://127.0.0.1:4010", schemes=("http
 SECRETS_BACKEND = env.choice("SECRETS_BACKEND", "env", ("env",))
 PROVIDER_CONNECT_TIMEOUT_S = env.number("PROVIDER_CONNECT_TIMEOUT_S", 10.0)
 PROVIDER_MAX_BYTES = env.integer("PROVIDER_MAX_BYTES", 64 * 1024 * 1024, low=1024)
+PROVIDER_CA_BUNDLE = env.text("PROVIDER_CA_BUNDLE", "")
 
 # Keys of the providers; read only by providers.secrets. Real mode without a key: that provider is off.
 PROVIDER_KEYS = {
@@ -306,6 +316,13 @@ OPENAI = {
     "MODELS": {"main": env.text("OPENAI_MODEL", "gpt-image-2")},
     "TIMEOUT_S": env.number("OPENAI_TIMEOUT_S", 300.0),
     "MAX_CONCURRENT": env.integer("OPENAI_MAX_CONCURRENT", 50, low=1),
+    # Requests allowed in a window of seconds, shared by all workers; 0 is no limit.
+    "WINDOW": (env.integer("OPENAI_REQUESTS_PER_MINUTE", 0, low=0), 60.0),
+    "QUALITY": env.choice("OPENAI_QUALITY", "medium", ("auto", "low", "medium", "high")),
+    # USD per million tokens (text in, image in, made), from the day on which they apply.
+    "TOKEN_RATES_USD": {"2026-04-21": ("5", "8", "30")},
+    # USD per picture by quality, for an answer without usage.
+    "ESTIMATES_USD": {"low": "0.02", "medium": "0.07", "high": "0.19"},
 }
 HUGGINGFACE = {
     "BASE_URL": env.url(
@@ -318,6 +335,13 @@ HUGGINGFACE = {
     "BILL_TO": env.text("HUGGINGFACE_BILL_TO", ""),
     "TIMEOUT_S": env.number("HUGGINGFACE_TIMEOUT_S", 180.0),
     "MAX_CONCURRENT": env.integer("HUGGINGFACE_MAX_CONCURRENT", 50, low=1),
+    "WINDOW": (env.integer("HUGGINGFACE_REQUESTS_PER_MINUTE", 0, low=0), 60.0),
+    "POLL_S": env.number("HUGGINGFACE_POLL_S", 1.0),
+    # Where result links may lead.
+    "RESULT_HOSTS": env.words("HUGGINGFACE_RESULT_HOSTS", ["fal.media", "*.fal.media", "*.fal.run"]),
+    # USD, November 2026: fal-ai per megapixel made, hf-inference per second of hardware.
+    "MEGAPIXEL_USD": env.text("HUGGINGFACE_MEGAPIXEL_USD", "0.025"),
+    "SECOND_USD": env.text("HUGGINGFACE_SECOND_USD", "0.00012"),
 }
 
 # --- Files ---------------------------------------------------------------------------------------
@@ -378,5 +402,7 @@ VISUAL_CALL_TIMEOUT_S = env.number("VISUAL_CALL_TIMEOUT_S", 300.0)
 
 LOG_FORMAT = env.choice("LOG_FORMAT", "json", ("json", "plain"))
 LOG_LEVEL = env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")).upper()
-LOGGING_CONFIG = None  # config.logging sets it up, so that redaction cannot be left out
+# Django hands LOGGING to it before loading anything else, so that redaction cannot be left out.
+LOGGING_CONFIG = "config.logging.configure"
+LOGGING = {"format": LOG_FORMAT, "level": LOG_LEVEL}
 SENTRY_DSN = env.text("SENTRY_DSN", "")

@@ -1,0 +1,69 @@
+"""HTTP and sockets on one port.
+
+Under Django's ASGI handler every sync view costs a fresh thread; the same views as WSGI in a fixed
+thread pool answer four times as many calls. So HTTP runs as WSGI, and sockets alone as ASGI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from a2wsgi import WSGIMiddleware
+from channels.routing import URLRouter
+from django.conf import settings
+
+from config.wsgi import application as wsgi  # before our own rooms: it sets Django up
+from generation.live.routing import websocket_urlpatterns
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+# How much of a body is taken in before a thread is: a slow sender then holds memory, not a thread.
+EAGER_BODY_BYTES = 1024 * 1024
+
+http: Any = WSGIMiddleware(cast(Any, wsgi), workers=settings.WEB_THREADS)
+sockets: Any = URLRouter(websocket_urlpatterns)
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await http(_without_doubles(scope), await _eager(receive), send)
+    elif scope["type"] == "websocket":
+        await sockets(scope, receive, send)
+    else:
+        await _lifespan(receive, send)
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    # The server has let running calls end by now; waiting here for a stuck one would block its own answer.
+    http.executor.shutdown(wait=False, cancel_futures=True)
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def _without_doubles(scope: Scope) -> Scope:
+    """Drop headers with an underscore: WSGI would take `X_Forwarded_For` for `X-Forwarded-For`."""
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if b"_" not in name]}
+
+
+async def _eager(receive: Receive) -> Receive:
+    """Take the body in, up to a limit, and hand it on as if it came now."""
+    messages: list[Message] = []
+    size = 0
+    while size <= EAGER_BODY_BYTES:
+        message = await receive()
+        messages.append(message)
+        size += len(message.get("body", b""))
+        if not message.get("more_body", False):
+            break
+    messages.reverse()
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replay
