@@ -19,13 +19,13 @@ from django.db import connection, transaction
 
 from generation.models import Item
 from generation.plan import INTERNAL
+from providers.breaker import PROBE_EVERY_S
 
 # One lock for all claims of the desk: "claim" in the advisory-lock space of this database.
 CLAIM_LOCK = 0x61_7465_6C01
-PROBE_S = 15
 
 # A lane is open when neither it nor the desk is paused and it is not cooling down. An open breaker lets
-# one item through each PROBE_S while nothing of that lane is in flight.
+# one item through each PROBE_EVERY_S while nothing of that lane is in flight.
 _CLAIM = """
 WITH lane AS MATERIALIZED (
     SELECT l.name, l.breaker = 'open' AS probing,
@@ -95,7 +95,7 @@ def claim(most: int, *, only: Only | None = None) -> list[Claim]:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])
         cursor.execute(
             _CLAIM.format(only=only.sql, internal=INTERNAL),
-            {"most": most, "lease_s": settings.LEASE_S, "probe_s": PROBE_S, **only.params},
+            {"most": most, "lease_s": settings.LEASE_S, "probe_s": PROBE_EVERY_S, **only.params},
         )
         attempts = dict(cursor.fetchall())
         if not attempts:

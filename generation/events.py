@@ -104,14 +104,13 @@ def announce(this: Change) -> None:
     """Publish one hint for this change after its commit."""
     last = this.events[-1]
     items = {event.item_id for event in this.events if event.item_id}
-    message = {
-        "type": "hint",
-        "request": str(this.request_id),
-        "item": items.pop() if len(items) == 1 else None,
-        "kind": str(last.kind),
-        "seq": last.seq,
-    }
-    transaction.on_commit(lambda: _publisher.send(group_of(this.owner_id), message))
+    hint(this.owner_id, this.request_id, items.pop() if len(items) == 1 else None, EventKind(last.kind), last.seq)
+
+
+def hint(owner_id: UUID, request_id: UUID, item_id: int | None, kind: EventKind, seq: int) -> None:
+    """Tell an owner's sockets after the commit that something changed; item_id None: more than one item, or none."""
+    message = {"type": "hint", "request": str(request_id), "item": item_id, "kind": str(kind), "seq": seq}
+    transaction.on_commit(lambda: _publisher.send(group_of(owner_id), message))
 
 
 class _Publisher:

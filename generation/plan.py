@@ -34,9 +34,8 @@ class Candidate:
 class RetryPolicy:
     """When a step is tried again. Waits are bases of a full jitter: uniform(0, min(cap, base * 2^n)).
 
-    by_code: overrides base_s for an error code. once: codes tried one more time although they are not
-    retryable. text_rule: an error that no adapter classified is retryable when its text sounds passing
-    (visual-generation contract, section 4).
+    by_code: overrides base_s for an error code. text_rule: an error that no adapter classified is
+    retryable when its text sounds passing (visual-generation contract, section 4).
     """
 
     max_starts: int = 3
@@ -44,7 +43,6 @@ class RetryPolicy:
     cap_s: float = 300.0
     weight_after_error: int | None = RETRY_WEIGHT
     by_code: Mapping[str, float] = field(default_factory=dict)
-    once: tuple[str, ...] = ("INVALID_IMAGE",)
     text_rule: bool = False
 
 
@@ -57,6 +55,8 @@ class StepPlan:
     passes: rounds of making and checking; 1 when nothing sends the item back here.
     timeout_s: the deadline of one call, after which its lease is no longer renewed.
     park_s: how long a call may stay parked at an asynchronous vendor.
+    share: its part of the item's progress bar, beside the other steps' shares.
+    required: False when its failure ends only the step, not the item (thumbnails, exports).
     """
 
     name: str
@@ -68,7 +68,8 @@ class StepPlan:
     timeout_s: float = 300.0
     park_s: float = 1800.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    required: bool = True  # False: a failure ends the step, not the item (thumbnails, exports)
+    share: int = 1
+    required: bool = True
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -80,7 +81,7 @@ class StepPlan:
                 **data,
                 "candidates": tuple(Candidate(**candidate) for candidate in data["candidates"]),
                 "checks": tuple(data["checks"]),
-                "retry": RetryPolicy(**{**data["retry"], "once": tuple(data["retry"]["once"])}),
+                "retry": RetryPolicy(**data["retry"]),
             }
         )
 
@@ -94,7 +95,7 @@ class ItemPlan:
     cancel_refund: what a cancel while running gives back. keep_codes: error codes of failures that
     this door does not refund. bundle: items of one request with the same number count as one against
     the request's `max_open_bundles`. deadline_s: how long it may take from its first start; waiting in
-    the queue before that never fails it.
+    the queue before that never fails it. uses_quota: paid by one unit of the day's quota, not by credits.
     """
 
     public_id: str
@@ -106,7 +107,8 @@ class ItemPlan:
     price: int = 0
     cost_usd: str = "0"
     bundle: int | None = None
-    deadline_s: float = 6 * 3600.0
+    deadline_s: int = 6 * 3600
+    uses_quota: bool = False
     cancel_refund: CancelRefund = "confirmed"
     keep_codes: tuple[str, ...] = ()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from generation.plan import RetryPolicy
-from providers.errors import ProviderError, RateLimited
+from providers.errors import ProviderError
 
 # An unknown exception is a bug of ours, a broken picture a bug of theirs: one more try, then fail and refund.
 MAX_STARTS_OF_ONCE = 2
@@ -47,7 +47,7 @@ def decide(
     """
     if (error.cannot or error.ours) and has_next_candidate:
         return Decision(Verdict.NEXT_CANDIDATE)
-    if isinstance(error, RateLimited):
+    if not error.costs_start and not error.ours:
         return Decision(Verdict.WAIT, _wait_s(policy, error, waits))
     if error.ours:
         # Our key or our account: the lane closes, and the item waits in it for staff or for the probe.
@@ -63,7 +63,7 @@ def may_retry(policy: RetryPolicy, error: ProviderError, starts: int) -> bool:
         return False
     if is_retryable(policy, error):
         return True
-    only_once = error.code in policy.once or (error.unclassified and not policy.text_rule)
+    only_once = error.retry_once or (error.unclassified and not policy.text_rule)
     return only_once and starts < MAX_STARTS_OF_ONCE
 
 

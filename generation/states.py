@@ -67,7 +67,13 @@ REQUEST_MOVES = (START, COMPLETE, GIVE_UP, CALL_OFF, REOPEN_REQUEST)
 
 
 def move(
-    change: Change, item_id: int, arrow: Move, *, fence: int | None = None, told: dict[str, Any] | None = None, **fields: Any
+    change: Change,
+    item_id: int,
+    arrow: Move,
+    *,
+    fence: int | None = None,
+    told: dict[str, Any] | None = None,
+    **fields: Any,
 ) -> bool:
     """Move one item along an arrow and record its event with `told` as data. One query.
 

@@ -69,7 +69,9 @@ class Attempt(models.Model):
         ]
         indexes = [
             models.Index(fields=["lane"], name="attempt_in_flight", condition=Q(ended_at__isnull=True)),
-            models.Index(fields=["poll_at"], name="attempt_parked", condition=Q(ended_at__isnull=True, stage="ACCEPTED")),
+            models.Index(
+                fields=["poll_at"], name="attempt_parked", condition=Q(ended_at__isnull=True, stage="ACCEPTED")
+            ),
             models.Index(fields=["lane", "-ended_at"], name="attempt_recent"),
             models.Index(fields=["-started_at"], name="attempt_newest"),
         ]

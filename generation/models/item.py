@@ -101,11 +101,19 @@ class Item(models.Model):
         ]
         indexes = [
             models.Index(fields=["lane", "-weight", "rank", "id"], name="item_queue", condition=Q(status="QUEUED")),
-            models.Index(fields=["owner", "lane", "weight", "rank"], name="item_fair_rank", condition=Q(status="QUEUED")),
-            models.Index(fields=["door", "-weight", "rank", "id"], name="item_waiting", condition=Q(status__in=["QUEUED", "HELD"])),
+            models.Index(
+                fields=["owner", "lane", "weight", "rank"], name="item_fair_rank", condition=Q(status="QUEUED")
+            ),
+            models.Index(
+                fields=["door", "-weight", "rank", "id"],
+                name="item_waiting",
+                condition=Q(status__in=["QUEUED", "HELD"]),
+            ),
             models.Index(fields=["run_after"], name="item_due", condition=Q(status="HELD")),
             models.Index(fields=["lease_until"], name="item_lease", condition=Q(status="RUNNING")),
-            models.Index(fields=["deadline_at"], name="item_deadline", condition=Q(status__in=["QUEUED", "HELD", "WAITING"])),
+            models.Index(
+                fields=["deadline_at"], name="item_deadline", condition=Q(status__in=["QUEUED", "HELD", "WAITING"])
+            ),
             models.Index(fields=["door", "created_at"], name="item_of_door"),
             models.Index(fields=["quarantined_at"], name="item_quarantined", condition=Q(quarantined_at__isnull=False)),
         ]

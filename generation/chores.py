@@ -1,0 +1,70 @@
+"""Chores: what must happen once beside items. The same workers do one when no item is due."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from generation import engine, prune
+from generation.models import Chore
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 600
+MOST_TRIES = 5
+RETRY_BASE_S = 10
+
+# kind -> what does it; takes the chore's args, returns what came of it as JSON values
+KINDS: dict[str, Callable[..., dict[str, Any]]] = {
+    "cancel-at-vendor": lambda attempt_id: {"confirmed": engine.cancel_at_vendor(attempt_id)},
+    "prune": prune.prune,
+}
+
+
+def do_next() -> bool:
+    """Do one due chore; False when none is due. A failure is tried again later, five times in all."""
+    chore = _take()
+    if chore is None:
+        return False
+    try:
+        result = KINDS[chore.kind](**chore.args)
+    except Exception as error:
+        log.exception("a chore failed", extra={"chore": chore.kind})
+        connection.close()
+        _put_back(chore, error)
+    else:
+        _mine(chore).update(done_at=timezone.now(), result=result, error="")
+    return True
+
+
+def _take() -> Chore | None:
+    now = timezone.now()
+    with transaction.atomic():
+        free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
+        due = Chore.objects.filter(free, done_at__isnull=True, run_after__lte=now).order_by("run_after")
+        chore = due.select_for_update(skip_locked=True).first()
+        if chore is not None:
+            chore.fence += 1
+            chore.tries += 1
+            chore.lease_until = now + timedelta(seconds=LEASE_S)
+            chore.save(update_fields=["fence", "tries", "lease_until"])
+        return chore
+
+
+def _put_back(chore: Chore, error: Exception) -> None:
+    now, text = timezone.now(), f"{type(error).__name__}: {error}"[:2000]
+    if chore.tries >= MOST_TRIES:
+        _mine(chore).update(done_at=now, error=text)
+    else:
+        wait = timedelta(seconds=RETRY_BASE_S * 2**chore.tries)
+        _mine(chore).update(run_after=now + wait, lease_until=None, error=text)
+
+
+def _mine(chore: Chore) -> Any:
+    return Chore.objects.filter(pk=chore.pk, fence=chore.fence)

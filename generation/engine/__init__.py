@@ -1,0 +1,36 @@
+"""THE LIFE: the only room that sees states, claim, queue, steps, credits and providers together.
+
+intake    submit: a plan becomes rows, paid for
+work      one claimed item through one step
+poll      parked calls at asynchronous vendors
+close     how items and requests end, and what is given back
+staff     verbs of owners and staff: cancel, retry, reopen, refund, hold …
+leases    how long a worker may hold an item without a sign of life
+sweep     the periodic pass that gives every wait an end
+"""
+
+from generation.engine.intake import submit
+from generation.engine.poll import cancel_at_vendor, poll
+from generation.engine.staff import cancel, hold, pause, refund, release, reopen, reprioritise, resume, retry_now
+from generation.engine.sweep import due, next_due, release_due, sweep
+from generation.engine.work import work
+
+__all__ = [
+    "cancel",
+    "cancel_at_vendor",
+    "due",
+    "hold",
+    "next_due",
+    "pause",
+    "poll",
+    "refund",
+    "release",
+    "release_due",
+    "reopen",
+    "reprioritise",
+    "resume",
+    "retry_now",
+    "submit",
+    "sweep",
+    "work",
+]

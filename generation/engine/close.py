@@ -1,0 +1,174 @@
+"""Close: how items and requests end, and what their owners get back.
+
+Everything here runs inside a `Change`, which holds the request's lock; lock order is request, items by
+id, account. The credits that an end gives back move in the transaction that ends the item.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, Min, Q
+
+from credits import ledger
+from generation import events, queue, states
+from generation.claim import fair_rank
+from generation.events import Change
+from generation.models import EventKind, HoldReason, Item, ItemStatus, Request
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an item fails, in words for its owner. refundable: the error class's own default."""
+
+    code: str
+    message: str
+    retryable: bool
+    refundable: bool = True
+
+
+def locked(change: Change, item_id: int) -> Item:
+    """Read an item of this change under its row lock. One query."""
+    return Item.objects.select_for_update().get(pk=item_id, request_id=change.request_id)
+
+
+def fail(change: Change, item: Item, why: Failure, *, quarantine: bool = False) -> int:
+    """End a locked item as FAILED and refund it by rule; return the credits given back.
+
+    Nothing is kept unless the error or the door's rule says that this kind of failure is not refunded.
+    """
+    keeps = not why.refundable or why.code in item.keep_codes
+    back = 0 if keeps else item.charged - item.refunded
+    told = {"code": why.code, "refunded": back}
+    moved = states.move(
+        change,
+        item.pk,
+        states.FAIL,
+        told=told,
+        kept=item.charged - item.refunded - back,
+        refunded=item.refunded + back,
+        error_code=why.code,
+        error_message=why.message[:300],
+        error_retryable=why.retryable,
+        quarantined_at=change.now if quarantine else None,
+        finished_at=change.now,
+        progress=0,
+        lease_until=None,
+        run_after=None,
+        hold_reason="",
+    )
+    if not moved:
+        return 0
+    _give_back(change, item, back, f"Refund: {item.price_key or 'generation'} failed", gives_quota=not keeps)
+    item_ended(change, item)
+    return back
+
+
+def cancel_item(change: Change, item: Item) -> tuple[bool, int]:
+    """End a locked item as CANCELLED; return whether it was open, and the credits given back.
+
+    Waiting items are refunded whole. For running ones the plan's rule decides: with `confirmed` the price
+    is kept until the vendor confirms that it stopped before producing (`confirm_cancelled`).
+    """
+    in_progress = item.status in (ItemStatus.RUNNING, ItemStatus.WAITING) or item.step > 0
+    back = 0 if in_progress and item.cancel_refund != "always" else item.charged - item.refunded
+    moved = states.move(
+        change,
+        item.pk,
+        states.CANCEL,
+        told={"refunded": back},
+        kept=item.charged - item.refunded - back,
+        refunded=item.refunded + back,
+        finished_at=change.now,
+        progress=0,
+        lease_until=item.lease_until,
+        run_after=None,
+        hold_reason="",
+    )
+    if not moved:
+        return False, 0
+    gives_quota = not in_progress or item.cancel_refund == "always"
+    _give_back(change, item, back, f"Refund: {item.price_key or 'generation'} cancelled", gives_quota=gives_quota)
+    item_ended(change, item)
+    return True, back
+
+
+def confirm_cancelled(item_id: int) -> bool:
+    """Give back what a running cancel kept, because nothing was produced after all. Once; a transaction of its own."""
+    item = Item.objects.only("request_id").get(pk=item_id)
+    with events.change(item.request_id) as change:
+        item = locked(change, item_id)
+        kept = item.charged - item.refunded
+        if item.status != ItemStatus.CANCELLED or item.cancel_refund != "confirmed" or not (kept or item.quota_day):
+            return False
+        Item.objects.filter(pk=item.pk).update(refunded=item.refunded + kept, kept=0)
+        _give_back(change, item, kept, f"Refund: {item.price_key or 'generation'} cancelled", gives_quota=True)
+        change.record(EventKind.REFUNDED, item.pk, refunded=kept)
+    return True
+
+
+def _give_back(change: Change, item: Item, credits: int, description: str, *, gives_quota: bool) -> None:
+    """Post an item's automatic refund, or return its unit of the day's quota. Once per round and step."""
+    if credits:
+        posted = ledger.refund(
+            item.owner_id,
+            credits,
+            reference=f"item:{item.pk}:{change.round}:{item.step}",
+            subject=f"item:{item.pk}",
+            operation_key=item.price_key,
+            description=description,
+        )
+        if posted is None:
+            raise AssertionError(f"item {item.pk} was refunded already in round {change.round}")
+    if gives_quota and item.quota_day:
+        ledger.give_back_quota(item.owner_id, 1, item.quota_day)
+        Item.objects.filter(pk=item.pk).update(quota_day=None)
+
+
+def item_ended(change: Change, item: Item) -> None:
+    """Let the next bundle begin, and close the request when this was its last open item."""
+    if item.bundle is not None:
+        release_bundles(change)
+    close_if_done(change)
+
+
+def close_if_done(change: Change) -> None:
+    """Close the request when no item of it is open. One query, two when it closes."""
+    has: dict[str, Any] = Item.objects.filter(request_id=change.request_id).aggregate(
+        open=Count("pk", filter=Q(status__in=states.OPEN)),
+        succeeded=Count("pk", filter=Q(status=ItemStatus.SUCCEEDED)),
+        failed=Count("pk", filter=Q(status=ItemStatus.FAILED)),
+    )
+    if has["open"]:
+        return
+    arrow = states.COMPLETE if has["succeeded"] else states.GIVE_UP if has["failed"] else states.CALL_OFF
+    states.move_request(change, arrow, finished_at=change.now)
+
+
+def release_bundles(change: Change) -> None:
+    """Let held bundles begin while fewer than the request's cap are open."""
+    cap = Request.objects.values_list("max_open_bundles", flat=True).get(pk=change.request_id)
+    if cap is None:
+        return
+    items = Item.objects.filter(request_id=change.request_id, status__in=states.OPEN, bundle__isnull=False)
+    waiting = Q(status=ItemStatus.HELD, hold_reason=HoldReason.BUNDLE)
+    open_bundles = items.exclude(waiting).values("bundle").distinct().count()
+    while open_bundles < cap:
+        bundle = items.filter(waiting).aggregate(first=Min("bundle"))["first"]
+        if bundle is None:
+            return
+        for item in items.filter(waiting, bundle=bundle).select_for_update().order_by("pk"):
+            release(change, item)
+        open_bundles += 1
+
+
+def release(change: Change, item: Item, **fields: Any) -> bool:
+    """Move a HELD item back into its lane, ranked as a newcomer of its owner. Rings after the commit."""
+    rank = fair_rank(item.lane, item.weight, item.owner_id)
+    moved = states.move(
+        change, item.pk, states.RELEASE, hold_reason="", run_after=None, rank=rank, queued_at=change.now, **fields
+    )
+    if moved:
+        queue.ring_after_commit(1)
+    return moved

@@ -1,0 +1,210 @@
+"""Poll: ask asynchronous vendors about their parked calls, many in one round; no thread waits for any of them.
+
+Polling and fetching a result need no room in the lane and ignore pauses and breakers: the call has been
+paid for. Webhooks only set `poll_at` to now, so a forged, early, duplicate or late one can do no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from generation import events, states
+from generation.claim import Claim
+from generation.engine import close, work
+from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome, Stage
+from providers import registry
+from providers.base import Call, Made, Pending
+from providers.errors import ProviderError, ProviderTimeout
+
+log = logging.getLogger(__name__)
+
+MOST_PER_ROUND = 50
+# While a round asks, nobody else polls its attempts; a crash in it delays them by this much.
+ROUND_S = 60
+
+
+@dataclass(frozen=True)
+class Parked:
+    """An attempt left at its vendor, with what is needed to ask about it."""
+
+    attempt: Attempt
+    item: Item
+
+
+def poll() -> int:
+    """Ask one provider about its due parked calls, at most 50; return how many were asked.
+
+    Two queries for the round (take, write), and a short change for each call that ended.
+    """
+    parked = _take()
+    connection.close()
+    pending: dict[int, tuple[Parked, Pending]] = {}
+    for one in parked:
+        try:
+            answer = registry.adapter(one.attempt.provider).poll(one.attempt.remote_id, _call(one))
+        except ProviderError as error:
+            if error.ask_again and one.attempt.park_until and timezone.now() < one.attempt.park_until:
+                # Asking failed, not the work: ask again later, until the parked call's own deadline.
+                pending[one.attempt.pk] = one, Pending(one.attempt.remote_id, error.retry_after_s or 5.0)
+            else:
+                _ended(one, error)
+        except Exception as bug:
+            log.exception("a bug in a poll", extra={"attempt": one.attempt.pk})
+            _ended(one, work.bug_of(bug))
+        else:
+            if isinstance(answer, Made):
+                _ended(one, answer)
+            else:
+                pending[one.attempt.pk] = one, answer
+    _write(pending)
+    return len(parked)
+
+
+def _take() -> list[Parked]:
+    """Take the due attempts of the provider that waits longest; their poll_at moves on, so others skip them."""
+    with transaction.atomic():
+        due = Attempt.objects.filter(stage=Stage.ACCEPTED, ended_at__isnull=True, poll_at__lte=Now())
+        first = due.order_by("poll_at").values_list("provider", flat=True).first()
+        if first is None:
+            return []
+        attempts = list(
+            due.filter(provider=first)
+            .select_related("item")
+            .select_for_update(skip_locked=True, of=("self",))
+            .order_by("poll_at")[:MOST_PER_ROUND]
+        )
+        Attempt.objects.filter(pk__in=[attempt.pk for attempt in attempts]).update(
+            poll_at=timezone.now() + timedelta(seconds=ROUND_S)
+        )
+    return [Parked(attempt, attempt.item) for attempt in attempts]
+
+
+def _call(one: Parked) -> Call:
+    plan = work.plan_of(one.item, one.attempt.step)
+    return Call(
+        operation=one.attempt.operation,
+        model=one.attempt.model,
+        inputs=plan.inputs,
+        deadline_s=min(plan.timeout_s, ROUND_S),
+        attempt_ref=str(one.attempt.pk),
+    )
+
+
+def _ended(one: Parked, answer: Made | ProviderError) -> None:
+    """Fetch the item back into RUNNING, once, and go on as if the call had just returned."""
+    claim = _fetch(one)
+    if claim is None:
+        _record_late(one, answer)
+        return
+    try:
+        if isinstance(answer, ProviderError):
+            raise answer
+        work.keep(claim, work.checked(answer, one.attempt.pk))
+    except ProviderError as error:
+        work.stumble(claim, error)
+    except work.Gone:
+        log.info("the item was taken away", extra={"attempt": one.attempt.pk})
+
+
+def _fetch(one: Parked) -> Claim | None:
+    with events.change(one.item.request_id) as change:
+        item = close.locked(change, one.item.pk)
+        if item.status != ItemStatus.WAITING or item.fence != one.attempt.fence + 1:
+            return None
+        lease = change.now + timedelta(seconds=settings.LEASE_S)
+        if not states.move(change, item.pk, states.FETCH, lease_until=lease):
+            return None
+        item.fence, item.status, item.lease_until = item.fence + 1, ItemStatus.RUNNING, lease
+        Attempt.objects.filter(pk=one.attempt.pk).update(fence=item.fence)
+    return Claim(item, one.attempt.pk, item.fence)
+
+
+def _record_late(one: Parked, answer: Made | ProviderError) -> None:
+    """Close the attempt of an item that was taken away while parked; a refusal proves that nothing was produced."""
+    if isinstance(answer, Made):
+        work.end_attempt(one.attempt.pk, Outcome.LATE, None, timezone.now())
+        Attempt.objects.filter(pk=one.attempt.pk).update(cost_usd=answer.cost_usd)
+    elif work.end_attempt(one.attempt.pk, Outcome.LATE, answer, timezone.now()):
+        close.confirm_cancelled(one.item.pk)
+
+
+# Requests are locked in order of id, as everywhere, before anything else of theirs is written.
+_WRITE = """
+WITH news AS MATERIALIZED (
+    SELECT * FROM unnest(%(attempts)s::bigint[], %(waits)s::float8[], %(progress)s::int[]) AS n(attempt, wait_s, progress)
+), polled AS (
+    UPDATE generation_attempt a
+    SET poll_at = clock_timestamp() + n.wait_s * interval '1 second', progress = n.progress
+    FROM news n WHERE a.id = n.attempt AND a.ended_at IS NULL
+    RETURNING a.item_id, n.progress
+), moved AS MATERIALIZED (
+    SELECT i.id, i.request_id, p.progress FROM polled p JOIN generation_item i ON i.id = p.item_id
+    WHERE i.status = 'WAITING' AND i.progress < p.progress
+), ordered AS MATERIALIZED (
+    SELECT r.id, m.id AS item, m.progress, row_number() OVER (PARTITION BY r.id ORDER BY m.id) AS nth
+    FROM generation_request r JOIN moved m ON m.request_id = r.id
+), locked AS MATERIALIZED (
+    SELECT id FROM generation_request WHERE id IN (SELECT id FROM ordered) ORDER BY id FOR UPDATE
+), numbered AS (
+    UPDATE generation_request r SET seq = seq + (SELECT max(nth) FROM ordered o WHERE o.id = r.id)
+    WHERE r.id IN (SELECT id FROM locked)
+    RETURNING r.id, r.owner_id, r.seq - (SELECT max(nth) FROM ordered o WHERE o.id = r.id) AS before
+), stepped AS (
+    UPDATE generation_item i SET progress = o.progress FROM ordered o
+    WHERE i.id = o.item AND i.status = 'WAITING' RETURNING i.id
+), told AS (
+    INSERT INTO generation_event (request_id, item_id, seq, kind, at, actor, data)
+    SELECT o.id, o.item, n.before + o.nth, %(kind)s, clock_timestamp(), '', jsonb_build_object('progress', o.progress)
+    FROM ordered o JOIN numbered n ON n.id = o.id JOIN stepped s ON s.id = o.item
+    RETURNING request_id, item_id, seq
+)
+SELECT n.owner_id, t.request_id, t.item_id, t.seq FROM told t JOIN numbered n ON n.id = t.request_id
+"""
+
+
+def _write(pending: Mapping[int, tuple[Parked, Pending]]) -> None:
+    """Write what changed in one statement: when to ask again, and how far each item is. Progress never falls."""
+    if not pending:
+        return
+    rows = [
+        (attempt_id, answer.poll_after_s, work.progress_of(one.item, one.attempt.step, answer.progress or 0))
+        for attempt_id, (one, answer) in pending.items()
+    ]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            _WRITE,
+            {
+                "attempts": [row[0] for row in rows],
+                "waits": [row[1] for row in rows],
+                "progress": [row[2] for row in rows],
+                "kind": EventKind.PROGRESS,
+            },
+        )
+        for owner_id, request_id, item_id, seq in cursor.fetchall():
+            events.hint(owner_id, request_id, item_id, EventKind.PROGRESS, seq)
+
+
+def expire(attempt_id: int) -> None:
+    """End a parked call whose time is up; its item goes on as after any time-out."""
+    attempt = Attempt.objects.select_related("item").get(pk=attempt_id)
+    _ended(Parked(attempt, attempt.item), ProviderTimeout())
+
+
+def cancel_at_vendor(attempt_id: int) -> bool:
+    """Ask the vendor to stop a cancelled item's call; True when it confirms that it stopped before producing."""
+    attempt = Attempt.objects.get(pk=attempt_id)
+    connection.close()
+    if attempt.ended_at or not attempt.remote_id:
+        return False
+    confirmed = registry.adapter(attempt.provider).cancel(attempt.remote_id)
+    if confirmed and work.end_attempt(attempt_id, Outcome.LATE, None, timezone.now()):
+        close.confirm_cancelled(attempt.item_id)
+    return confirmed

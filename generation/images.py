@@ -1,0 +1,186 @@
+"""The guarded decoder and what we make of pictures ourselves (Pillow).
+
+Pictures come from strangers: few formats, a cap on pixels before anything is decoded, one decoding per
+CPU at a time. Metadata is cut out of the container rather than lost by re-encoding: saving a 1024 x 1024
+PNG anew costs 200 ms, copying its chunks next to nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from django.conf import settings
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
+ORIENTATION_TAG = 0x0112
+
+_decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
+
+
+class BadPicture(Exception):
+    """These bytes are not a picture that we take. The text says why, for people."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A checked picture without metadata: its bytes and what they are."""
+
+    data: bytes
+    content_type: str
+    extension: str
+    width: int
+    height: int
+    sha256: str
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.data)
+
+    @property
+    def body(self) -> BinaryIO:
+        return io.BytesIO(self.data)
+
+
+def check(body: BinaryIO) -> Picture:
+    """Decode a picture whole, cut its metadata out and turn it upright. Raises BadPicture.
+
+    Costs one decoding, and an encoding only when the picture must be turned.
+    """
+    data = _read(body)
+    with _opened(data) as image:
+        kind = str(image.format)
+        turned = image.getexif().get(ORIENTATION_TAG, 1) not in (0, 1)
+        image.load()
+        if turned:
+            data = _encoded(ImageOps.exif_transpose(image), kind)
+        width, height = (image.height, image.width) if turned and _swaps_sides(image) else image.size
+    data = _without_metadata(data, kind)
+    return Picture(data, Image.MIME[kind], EXTENSIONS[kind], width, height, hashlib.sha256(data).hexdigest())
+
+
+def thumbnail(body: BinaryIO, pixels: int) -> Picture:
+    """Make a WebP that fits into a square of `pixels`. Raises BadPicture."""
+    data = _read(body)
+    with _opened(data) as image:
+        image.draft("RGB", (pixels * 2, pixels * 2))
+        image.thumbnail((pixels, pixels), reducing_gap=2.0)
+        small = image if image.mode in ("RGB", "RGBA") else image.convert("RGBA" if "A" in image.mode else "RGB")
+        out = io.BytesIO()
+        small.save(out, "WEBP", quality=80, method=2)
+        width, height = small.size
+    made = out.getvalue()
+    return Picture(made, "image/webp", "webp", width, height, hashlib.sha256(made).hexdigest())
+
+
+def _read(body: BinaryIO) -> bytes:
+    body.seek(0)
+    data = body.read(settings.MAX_IMAGE_BYTES + 1)
+    if len(data) > settings.MAX_IMAGE_BYTES:
+        raise BadPicture(f"larger than {settings.MAX_IMAGE_BYTES // (1024 * 1024)} MB")
+    return data
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """Open a picture after its header was judged; every fault of Pillow's comes out as BadPicture."""
+    with _decoding:
+        try:
+            with Image.open(io.BytesIO(data), formats=list(EXTENSIONS)) as image:
+                if image.width * image.height > settings.MAX_IMAGE_PIXELS:
+                    raise BadPicture("more pixels than we take")
+                if getattr(image, "n_frames", 1) > 1:
+                    raise BadPicture("an animation, not a picture")
+                yield image
+        except BadPicture:
+            raise
+        except UnidentifiedImageError:
+            raise BadPicture("not a PNG, JPEG or WebP picture") from None
+        except (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError) as error:
+            raise BadPicture(f"a damaged picture ({type(error).__name__})") from None
+
+
+def _swaps_sides(image: Image.Image) -> bool:
+    return image.getexif().get(ORIENTATION_TAG, 1) in (5, 6, 7, 8)
+
+
+def _encoded(image: Image.Image, kind: str) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **({"quality": 95} if kind == "JPEG" else {}))
+    return out.getvalue()
+
+
+def _without_metadata(data: bytes, kind: str) -> bytes:
+    """Copy the container without the parts that carry text, places, cameras and makers' names."""
+    cut = {"PNG": _cut_png, "JPEG": _cut_jpeg, "WEBP": _cut_webp}[kind]
+    try:
+        return cut(data)
+    except (struct.error, IndexError, ValueError):
+        raise BadPicture("a damaged picture") from None
+
+
+PNG_KEPT = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"pHYs", b"sBIT", b"bKGD"}
+
+
+def _cut_png(data: bytes) -> bytes:
+    kept, at = [data[:8]], 8
+    while at < len(data):
+        (length,), name = struct.unpack_from(">I", data, at), data[at + 4 : at + 8]
+        end = at + 12 + length
+        if name in PNG_KEPT:
+            kept.append(data[at:end])
+        if name == b"IEND":
+            break
+        at = end
+    return b"".join(kept)
+
+
+# APP0 (JFIF), APP2 (colour profile) and APP14 (colour transform) change how the picture looks.
+JPEG_KEPT_APPS = {0xE0, 0xE2, 0xEE}
+
+
+def _cut_jpeg(data: bytes) -> bytes:
+    kept, at = [data[:2]], 2
+    while data[at + 1] != 0xDA:  # start of scan: from here on it is the picture itself
+        marker = data[at + 1]
+        if data[at] != 0xFF:
+            raise ValueError("not at a marker")
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        end = at + 2 + struct.unpack_from(">H", data, at + 2)[0]
+        is_metadata = (0xE0 <= marker <= 0xEF and marker not in JPEG_KEPT_APPS) or marker == 0xFE
+        if not is_metadata:
+            kept.append(data[at:end])
+        at = end
+    end = data.rfind(b"\xff\xd9")
+    return b"".join([*kept, data[at : end + 2 if end > at else len(data)]])
+
+
+WEBP_CUT = {b"EXIF", b"XMP "}
+WEBP_FLAGS_CUT = 0x08 | 0x04  # "has EXIF", "has XMP" in the extended header
+
+
+def _cut_webp(data: bytes) -> bytes:
+    kept, at = [], 12
+    end_of_file = min(len(data), 8 + struct.unpack_from("<I", data, 4)[0])
+    while at + 8 <= end_of_file:
+        name, (length,) = data[at : at + 4], struct.unpack_from("<I", data, at + 4)
+        end = at + 8 + length + (length & 1)
+        chunk = data[at:end]
+        if name == b"VP8X":
+            chunk = chunk[:8] + bytes([chunk[8] & ~WEBP_FLAGS_CUT]) + chunk[9:]
+        if name not in WEBP_CUT:
+            kept.append(chunk)
+        at = end
+    rest = b"WEBP" + b"".join(kept)
+    return b"RIFF" + struct.pack("<I", len(rest)) + rest

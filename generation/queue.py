@@ -1,0 +1,181 @@
+"""With `generation.worker`, the only room that knows RQ: the bell, who works, and counts for people.
+
+The item row is the queue entry. An RQ job is only a bell: it says that there may be work and carries no
+item, so a lost, eaten or missing one costs at most a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+import django_rq
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+from redis.exceptions import RedisError
+from rq import Queue
+
+from generation.models import Item
+
+log = logging.getLogger(__name__)
+
+QUEUE = "generation"
+BELL = "generation.jobs.answer_bell"
+KEEP_ENDED_S = 24 * 3600
+KEEP_FAILED_S = 7 * 24 * 3600
+# Counts shown to people are exact up to this, beyond it at most a second old.
+EXACT_UP_TO = 1000
+
+_pending = threading.local()
+
+
+@cache
+def bells() -> Queue:
+    """The one queue object of this process; django_rq would open a new connection at every call."""
+    return django_rq.get_queue(QUEUE)
+
+
+def ring(count: int) -> None:
+    """Push bells for `count` items: at most WORKER_THREADS, less those still waiting. Fails soft."""
+    if count < 1:
+        return
+    try:
+        queue = bells()
+        missing = min(count, settings.WORKER_THREADS) - queue.count
+        if missing > 0:
+            jobs = [
+                Queue.prepare_data(BELL, timeout=-1, result_ttl=KEEP_ENDED_S, failure_ttl=KEEP_FAILED_S)
+                for _ in range(missing)
+            ]
+            queue.enqueue_many(jobs)
+    except RedisError as error:
+        log.warning("the bell cannot be rung, workers look by themselves: %s", type(error).__name__)
+
+
+def ring_after_commit(count: int) -> None:
+    """Ring once after the commit for everything that this transaction queued."""
+    waiting: dict[str, int] | None = getattr(_pending, "rings", None)
+    if waiting is None or not connection.in_atomic_block:
+        waiting = _pending.rings = {"count": 0}
+        transaction.on_commit(_ring_pending)
+    waiting["count"] += count
+
+
+def _ring_pending() -> None:
+    waiting, _pending.rings = _pending.rings, None
+    if waiting:
+        ring(waiting["count"])
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """A worker process as it last told of itself."""
+
+    name: str
+    threads: int
+    busy: int
+    last_heartbeat: datetime | None
+
+
+def workers() -> list[WorkerInfo]:
+    """Read the workers' last heartbeats from Redis. Raises RedisError when it cannot be reached."""
+    redis = bells().connection
+    found = []
+    for key in redis.smembers("rq:workers"):
+        fields = {name.decode(): value.decode(errors="replace") for name, value in redis.hgetall(key).items()}
+        if not fields or fields.get("death"):
+            continue
+        beat = fields.get("last_heartbeat")
+        found.append(
+            WorkerInfo(
+                key.decode().removeprefix("rq:worker:"),
+                int(fields.get("threads", 0)),
+                int(fields.get("busy", 0)),
+                datetime.fromisoformat(beat) if beat else None,
+            )
+        )
+    return sorted(found, key=lambda worker: worker.name)
+
+
+class _Remembered:
+    """A figure that is read anew at most once a second in each process."""
+
+    def __init__(self, read: Callable[[str], int]) -> None:
+        self._read, self._known = read, dict[str, tuple[float, int]]()
+
+    def __call__(self, key: str) -> int:
+        at, value = self._known.get(key, (0.0, 0))
+        if time.monotonic() - at > 1:
+            value = self._read(key)
+            self._known[key] = time.monotonic(), value
+        return value
+
+
+def _one_figure(sql: str, params: dict[str, Any]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return int(cursor.fetchone()[0])
+
+
+_all_waiting = _Remembered(
+    lambda door: _one_figure(
+        "SELECT count(*) FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD')", {"door": door}
+    )
+)
+
+
+def waiting(door: str) -> int:
+    """Count a door's items that wait, retries included. Exact up to 1,000."""
+    capped = _one_figure(
+        "SELECT count(*) FROM (SELECT 1 FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD')"
+        " LIMIT %(most)s) AS some",
+        {"door": door, "most": EXACT_UP_TO},
+    )
+    return capped if capped < EXACT_UP_TO else _all_waiting(door)
+
+
+def position(item: Item) -> int:
+    """Return the 1-based place of a waiting item among its door's, in the order of claims. Exact up to 1,000."""
+    ahead = _one_figure(
+        "SELECT count(*) FROM (SELECT 1 FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD')"
+        " AND weight >= %(weight)s AND (weight > %(weight)s OR (rank, id) < (%(rank)s, %(id)s))"
+        " LIMIT %(most)s) AS some",
+        {"door": item.door, "weight": item.weight, "rank": item.rank, "id": item.pk, "most": EXACT_UP_TO},
+    )
+    return ahead + 1 if ahead < EXACT_UP_TO else max(EXACT_UP_TO, min(waiting(item.door), item.rank + 1))
+
+
+def metrics(door: str = "") -> dict[str, Any]:
+    """Read the figures of the last 24 hours, of one door or all. One query; `average_generation_s` is a mean."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), count(*) FILTER (WHERE status = 'SUCCEEDED'), count(*) FILTER (WHERE status = 'FAILED'),"
+            " COALESCE(avg(extract(epoch FROM finished_at - started_at))"
+            "          FILTER (WHERE finished_at IS NOT NULL AND started_at IS NOT NULL), 0)::float8"
+            " FROM generation_item WHERE created_at >= %(since)s AND (%(door)s = '' OR door = %(door)s)",
+            {"since": timezone.now() - timedelta(hours=24), "door": door},
+        )
+        total, completed, failed, average_s = cursor.fetchone()
+        cursor.execute(
+            "SELECT count(*) FILTER (WHERE status IN ('QUEUED', 'HELD')),"
+            " count(*) FILTER (WHERE status IN ('RUNNING', 'WAITING'))"
+            " FROM generation_item WHERE status IN ('QUEUED', 'HELD', 'RUNNING', 'WAITING')"
+            " AND (%(door)s = '' OR door = %(door)s)",
+            {"door": door},
+        )
+        waiting_now, active = cursor.fetchone()
+    return {
+        "requests_total": total,
+        "requests_completed": completed,
+        "requests_failed": failed,
+        "average_generation_s": average_s,
+        "queue_length": waiting_now,
+        "active_requests": active,
+    }

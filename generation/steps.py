@@ -1,0 +1,31 @@
+"""What a step can be: one table by name. A step with `work` is our own image work; without, a provider makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from generation import images, storage
+from generation.models import AssetKind, Item
+
+
+@dataclass(frozen=True)
+class Step:
+    """kind: what its result is stored as. work: makes the result from what earlier steps left behind."""
+
+    kind: AssetKind
+    work: Callable[[Item], images.Picture] | None = None
+
+
+def make_thumbnail(item: Item) -> images.Picture:
+    """Make the small picture of an item's newest image. Raises BadPicture or StorageError."""
+    with storage.open_file(item.results["generate"]["key"]) as body:
+        return images.thumbnail(body, settings.THUMBNAIL_PIXELS)  # type: ignore[arg-type]
+
+
+STEPS: dict[str, Step] = {
+    "generate": Step(AssetKind.IMAGE),
+    "thumbnail": Step(AssetKind.THUMBNAIL, make_thumbnail),
+}

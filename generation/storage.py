@@ -1,0 +1,185 @@
+"""The only room that knows django-storages: keys, saving, opening, links.
+
+Keys are ours and are never overwritten: the fence or an id is part of the name, and the write itself is
+conditional. A file is stored before the move that needs it, so a crash between them leaves an orphan,
+which prune removes; the other order would leave a success without a picture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+from urllib.parse import quote, urljoin
+
+from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+from django.core.files.storage import FileSystemStorage, default_storage
+from django.core.signing import Signer
+from django.utils.crypto import constant_time_compare
+from storages.backends.s3 import S3Storage
+
+from generation.models import Item
+
+CHUNK_BYTES = 1024 * 1024
+LINK_SALT = "atelier.files"
+
+
+class StorageError(Exception):
+    """The store cannot be used now, or refuses; the text names no host and no credential."""
+
+
+class KeyTaken(StorageError):
+    """Something is already stored under this key."""
+
+
+class KeyMissing(StorageError):
+    """Nothing is stored under this key."""
+
+
+def work_key(item: Item, step: str, fence: int, extension: str) -> str:
+    """Name a step's result: unique by item and fence, so that no two holders ever write the same key."""
+    return f"images/{item.request_id}/{item.public_id}-{step}-{fence}.{extension}"
+
+
+def save(key: str, body: BinaryIO) -> None:
+    """Store a file under a new key. Raises KeyTaken, or StorageError when the store cannot be reached."""
+    body.seek(0)
+    with _store_errors():
+        _store().put_new(key, body)
+
+
+def open_file(key: str) -> IO[bytes]:
+    """Open a stored file for reading. Raises KeyMissing or StorageError."""
+    with _store_errors():
+        return default_storage.open(key, "rb")
+
+
+def read(key: str) -> bytes:
+    """Read a stored file whole. Raises KeyMissing or StorageError."""
+    with open_file(key) as file, _store_errors():
+        return file.read()
+
+
+def matches(key: str, size_bytes: int, sha256: str) -> bool:
+    """Say whether exactly this content is stored under the key; False when nothing is. Reads it whole."""
+    try:
+        with open_file(key) as file, _store_errors():
+            digest, size = hashlib.sha256(), 0
+            while chunk := file.read(CHUNK_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
+    except KeyMissing:
+        return False
+    return size == size_bytes and digest.hexdigest() == sha256
+
+
+def delete(key: str) -> None:
+    """Remove a file; nothing happens when it is not there."""
+    with _store_errors():
+        default_storage.delete(key)
+
+
+def link(key: str, base_url: str) -> str:
+    """Make an absolute link to a stored file.
+
+    Stable when STORAGE_PUBLIC_URL is set; else signed and valid for LINK_SECONDS to twice that, with the
+    expiry rounded so that links repeat and caches help. base_url: scheme and host the client came by.
+    """
+    if settings.STORAGE_PUBLIC_URL:
+        return f"{settings.STORAGE_PUBLIC_URL}/{quote(key)}"
+    return urljoin(settings.PUBLIC_URL or base_url, _signed(key, _expiry()))
+
+
+def _expiry() -> int:
+    window = settings.LINK_SECONDS
+    return (int(time.time()) // window + 2) * window
+
+
+@lru_cache(maxsize=4096)
+def _signed(key: str, expires: int) -> str:
+    return _store().signed_url(key, expires)
+
+
+class LocalFiles(FileSystemStorage):
+    """Files in a local folder, served by `generation.files` through links that Django's signer made."""
+
+    def put_new(self, key: str, body: BinaryIO) -> None:
+        target = Path(self.path(key))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Written aside and linked into place: never half a file, never another's file.
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".part-") as part:
+            shutil.copyfileobj(body, part, CHUNK_BYTES)
+            part.flush()
+            os.chmod(part.name, 0o640)
+            os.link(part.name, target)
+
+    def signed_url(self, key: str, expires: int) -> str:
+        return f"/files/{quote(key)}?expires={expires}&signature={_signature(key, expires)}"
+
+
+class S3Files(S3Storage):
+    """Files in an S3 bucket, or in anything that speaks its protocol."""
+
+    def put_new(self, key: str, body: BinaryIO) -> None:
+        self.bucket.meta.client.put_object(
+            Bucket=self.bucket_name, Key=key, Body=body, ContentType=content_type_of(key), IfNoneMatch="*"
+        )
+
+    def signed_url(self, key: str, expires: int) -> str:
+        return str(self.url(key, expire=max(60, int(expires - time.time()))))
+
+
+CONTENT_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "webp": "image/webp",
+    "glb": "model/gltf-binary",
+    "json": "application/json",
+}
+
+
+def content_type_of(key: str) -> str:
+    return CONTENT_TYPES.get(key.rsplit(".", 1)[-1], "application/octet-stream")
+
+
+def is_signed(key: str, expires: str, signature: str) -> bool:
+    """Check a local link: signed by us, for this key, and not yet expired."""
+    if not expires.isascii() or not expires.isdigit() or len(expires) > 12 or int(expires) < time.time():
+        return False
+    return constant_time_compare(signature, _signature(key, int(expires)))
+
+
+def _signature(key: str, expires: int) -> str:
+    return Signer(salt=LINK_SALT).signature(f"{key}|{expires}")
+
+
+def _store() -> LocalFiles | S3Files:
+    return cast("LocalFiles | S3Files", default_storage)
+
+
+@contextlib.contextmanager
+def _store_errors() -> Iterator[None]:
+    """Turn the stores' own errors into ours, without their hosts and bucket names."""
+    try:
+        yield
+    except FileExistsError:
+        raise KeyTaken("that key is taken") from None
+    except FileNotFoundError:
+        raise KeyMissing("no such file") from None
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in ("PreconditionFailed", "412"):
+            raise KeyTaken("that key is taken") from None
+        if code in ("NoSuchKey", "404", "NotFound"):
+            raise KeyMissing("no such file") from None
+        raise StorageError(f"the store answered {code}") from error
+    except (BotoCoreError, OSError) as error:
+        raise StorageError(f"the store cannot be used: {type(error).__name__}") from error

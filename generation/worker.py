@@ -1,0 +1,289 @@
+"""The threaded RQ worker: one process, many items in flight.
+
+A provider call is almost all waiting, so items run in threads. A bell is taken only when a thread is
+free, and says no more than "look"; a thread that ends an item claims again before it goes. One timer
+thread renews leases, looks for work by itself each second, and sweeps; so a lost bell, or Redis being
+away, costs at most a second.
+
+No signal ends a thread (RQ's time limits and stop command need one): every wait in a step has a deadline
+of its own, and a lease is renewed only while its step is inside that deadline.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.exceptions import DequeueTimeout
+from rq.job import Job
+from rq.timeouts import BaseDeathPenalty
+from rq.worker import BaseWorker
+
+from generation import chores, engine
+from generation.claim import Claim, Only, claim
+from generation.engine import leases
+from providers.models import Lane
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+SHORTEST_LOOK_S = 0.05
+HEARTBEAT_EVERY_S = 5.0
+BELL_WAIT_S = 2  # after which an idle loop looks at the stop flag
+REDIS_AWAY_WAIT_S = 1.0
+# Room around a step's own deadline for checking and storing what came.
+KEEP_GRACE_S = 120.0
+
+
+class Crew:
+    """The threads of this process and the claims they hold. A seat is a thread that may work."""
+
+    def __init__(self) -> None:
+        self.seats = 1
+        self.only = Only()
+        self.stopping = threading.Event()
+        self.busy = 0
+        self._held: dict[tuple[int, int], float] = {}
+        self._changed = threading.Condition()
+
+    @property
+    def free(self) -> int:
+        return self.seats - self.busy
+
+    def wake(self) -> bool:
+        """Start a thread that works while there is some, if a seat is free."""
+        with self._changed:
+            if self.free < 1 or self.stopping.is_set():
+                return False
+            self.busy += 1
+        threading.Thread(target=self._sit, name="item", daemon=True).start()
+        return True
+
+    def wake_for(self, things: int) -> int:
+        """Start a thread for each of so many things to do, as far as seats are free; return how many started."""
+        return sum(self.wake() for _ in range(things))
+
+    def _sit(self) -> None:
+        try:
+            self._work_while_there_is_some()
+        except Exception:
+            log.exception("a thread of the worker failed")
+        finally:
+            connection.close()
+            with self._changed:
+                self.busy -= 1
+                self._changed.notify_all()
+
+    def _work_while_there_is_some(self) -> None:
+        while not self.stopping.is_set():
+            taken = claim(1, only=self.only)
+            if taken:
+                self._work(taken[0])
+            elif not engine.poll() and not chores.do_next():
+                return
+
+    def _work(self, taken: Claim) -> None:
+        """Work a claim; a fault that outlasts all patience leaves the item to the sweep."""
+        with self._holding(taken):
+            try:
+                engine.work(taken)
+            except Exception:
+                log.exception("an item is left to the sweep", extra={"item": taken.item.public_id})
+                connection.close()
+
+    @contextmanager
+    def _holding(self, taken: Claim) -> Iterator[None]:
+        """Have the claim's lease renewed until its step's deadline, or until it ends."""
+        key = (taken.item.pk, taken.fence)
+        self._held[key] = time.monotonic() + taken.item.step_plan.timeout_s + KEEP_GRACE_S
+        try:
+            yield
+        finally:
+            self._held.pop(key, None)
+
+    def held(self) -> list[tuple[int, int]]:
+        """Return (item id, fence) of each claim whose step is still within its deadline."""
+        now = time.monotonic()
+        return [key for key, until in list(self._held.items()) if until > now]
+
+    def wait_for_seat(self, timeout_s: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self.free > 0 or self.stopping.is_set(), timeout_s)
+
+    def wait_until_idle(self, timeout_s: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self.busy == 0, timeout_s)
+
+
+crew = Crew()
+
+
+class NoDeathPenalty(BaseDeathPenalty):
+    """RQ's time limits are signals, which reach only the main thread. Steps have deadlines of their own."""
+
+    def setup_death_penalty(self) -> None:
+        """Set no alarm."""
+
+    def cancel_death_penalty(self) -> None:
+        """There is no alarm to cancel."""
+
+
+class ThreadedWorker(BaseWorker):
+    """RQ's worker with threads for horses. Listens to one queue and answers bells."""
+
+    death_penalty_class = NoDeathPenalty
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        crew.seats, crew.only = settings.WORKER_THREADS, Only.parse(settings.WORKER_ONLY)
+        self.log_job_description = False
+
+    def work(self, burst: bool = False, logging_level: str | None = None, **kwargs: Any) -> bool:
+        """Answer bells until told to stop; with `burst` until nothing is left to do."""
+        self._install_signal_handlers()
+        self._print_banner()
+        timer = threading.Thread(target=self._keep_time, name="timer", daemon=True)
+        timer.start()
+        registered = answered = False
+        while not crew.stopping.is_set():
+            try:
+                if not registered:
+                    self.register_birth()
+                    registered = True
+                answered |= self._answer_next_bell(burst)
+                if burst and crew.wait_until_idle(BELL_WAIT_S) and not crew.wake_for(engine.due(1)):
+                    break
+            except RedisError as error:
+                log.warning("no bells while Redis is away: %s", type(error).__name__)
+                registered = False
+                crew.stopping.wait(REDIS_AWAY_WAIT_S)
+        self._drain()
+        timer.join(timeout=2 * LOOK_EVERY_S)
+        if registered:
+            self._say_goodbye()
+        return answered
+
+    def _answer_next_bell(self, burst: bool) -> bool:
+        """Wait for a free seat, then shortly for a bell; the thread starts before RQ's own bookkeeping ends."""
+        if not crew.wait_for_seat(BELL_WAIT_S) or crew.stopping.is_set():
+            return False
+        try:
+            found = self.queue_class.dequeue_any(
+                self.queues,
+                None if burst else BELL_WAIT_S,
+                connection=self.connection,
+                job_class=self.job_class,
+                serializer=self.serializer,
+                death_penalty_class=self.death_penalty_class,
+            )
+        except DequeueTimeout:
+            return False
+        if found is None:
+            return False
+        self.execute_job(*found)
+        return True
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Run a bell's job here; it only wakes a thread (`generation.jobs`)."""
+        self.perform_job(job, queue, self.prepare_execution(job))
+
+    # Signals and the end
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """Stop claiming; calls in flight get WORKER_DRAIN_S to finish. RQ's own would raise inside a blocking pop."""
+        crew.stopping.set()
+        signal.signal(signal.SIGINT, self.request_force_stop)
+        signal.signal(signal.SIGTERM, self.request_force_stop)
+
+    def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
+        """Stop at once on the second signal; what was in flight is taken back when its leases end."""
+        raise SystemExit(1)
+
+    def _drain(self) -> None:
+        crew.stopping.set()
+        if not crew.wait_until_idle(settings.WORKER_DRAIN_S):
+            released = leases.give_up(crew.held())
+            log.warning("%d items are left for other workers", released)
+        connection.close()
+
+    def _say_goodbye(self) -> None:
+        try:
+            self.register_death()
+        except RedisError:
+            log.info("Redis is away; this worker's entry expires by itself")
+
+    # The timer
+
+    def _keep_time(self) -> None:
+        """Renew leases, look, sweep and tell of oneself, each at its pace, until drained."""
+        renew_at = sweep_at = beat_at = 0.0
+        while not crew.stopping.is_set() or crew.busy:
+            now, wait_s = time.monotonic(), LOOK_EVERY_S
+            try:
+                if now >= renew_at:
+                    renew_at = now + settings.LEASE_S / 3
+                    leases.renew(crew.held())
+                if not crew.stopping.is_set():
+                    if now >= sweep_at:
+                        sweep_at = now + settings.SWEEP_INTERVAL_S
+                        engine.sweep()
+                    wait_s = self._look()
+                if now >= beat_at:
+                    beat_at = now + HEARTBEAT_EVERY_S
+                    self._tell()
+            except RedisError as error:
+                log.warning("no heartbeat while Redis is away: %s", type(error).__name__)
+            except Exception:
+                log.exception("the worker's timer stumbled")
+            finally:
+                connection.close()
+            time.sleep(wait_s) if crew.stopping.is_set() else crew.stopping.wait(wait_s)
+
+    def _look(self) -> float:
+        """Wake threads for what is due although no bell rang; return the seconds until the next look."""
+        crew.wake_for(engine.due(crew.free))
+        due_at = engine.next_due()
+        if due_at is None:
+            return LOOK_EVERY_S
+        due_in_s = (due_at - timezone.now()).total_seconds()
+        if due_in_s <= 0:
+            engine.release_due()
+        return min(LOOK_EVERY_S, max(SHORTEST_LOOK_S, due_in_s))
+
+    def _tell(self) -> None:
+        """Send the heartbeat with our own figures; after Redis was emptied, register anew."""
+        if not self.connection.hexists(self.key, "birth"):
+            self.connection.delete(self.key)
+            self.register_birth()
+        with self.connection.pipeline() as pipeline:
+            self.heartbeat(int(HEARTBEAT_EVERY_S * 6), pipeline=pipeline)
+            pipeline.hset(self.key, mapping={"threads": crew.seats, "busy": crew.busy})
+            pipeline.execute()
+
+    def _print_banner(self) -> None:
+        """Say what this worker may do: threads, lanes with their caps, mode."""
+        lanes = ", ".join(
+            f"{lane.name} ({'no cap' if lane.cap is None else lane.cap}{', paused' if lane.paused else ''})"
+            for lane in Lane.objects.exclude(name="desk")
+        )
+        log.info(
+            "worker %s: %d threads, lease %d s, providers %s, only %s, lanes %s",
+            self.name,
+            crew.seats,
+            settings.LEASE_S,
+            settings.PROVIDERS_MODE,
+            " ".join(settings.WORKER_ONLY) or "anything",
+            lanes,
+        )
+        connection.close()
