@@ -1,0 +1,68 @@
+"""The people of every test, and the database they live in.
+
+Ask for `alice`, `bob`, `stella` or `sam`, or make more with `make_customer(name, credits)`. A test
+that needs commits, threads or a live server is marked `@pytest.mark.django_db(transaction=True)` and
+leaves the tables clean by itself (`tests.db`); every other one rolls back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import transaction
+from django.test import override_settings
+
+from config.models import User
+from credits import ledger
+from tests.db import django_db_setup as django_db_setup
+
+MakeCustomer = Callable[..., User]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def swift_settings() -> Iterator[None]:
+    """Cheap passwords, and static files found where they lie instead of collected first."""
+    with override_settings(
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"], WHITENOISE_AUTOREFRESH=True
+    ):
+        yield
+
+
+@pytest.fixture
+def make_customer(db: None) -> MakeCustomer:
+    """Make a person whose password is their name, with a balance of exactly so many credits."""
+
+    def make(name: str, credits: int = 0, **fields: bool) -> User:
+        with transaction.atomic():
+            user = User.objects.create_user(username=name, password=name, **fields)
+            ledger.open_account(user, signup_grant=False)
+            if credits:
+                ledger.grant(user.pk, credits, reference=f"test:{user.pk}", description="Credits to begin with")
+        return user
+
+    return make
+
+
+@pytest.fixture
+def alice(make_customer: MakeCustomer) -> User:
+    """Owns what the test is about, and has 100 credits."""
+    return make_customer("alice", 100)
+
+
+@pytest.fixture
+def bob(make_customer: MakeCustomer) -> User:
+    """Another customer, with 100 credits."""
+    return make_customer("bob", 100)
+
+
+@pytest.fixture
+def stella(make_customer: MakeCustomer) -> User:
+    """Staff who may do everything."""
+    return make_customer("stella", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def sam(make_customer: MakeCustomer) -> User:
+    """Staff who may do nothing yet."""
+    return make_customer("sam", is_staff=True)

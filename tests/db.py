@@ -1,0 +1,112 @@
+"""The database under test: emptied after each test in real transactions, and raced by two connections.
+
+`@pytest.mark.django_db(transaction=True)` (or the fixtures `transactional_db`, `live_server`) is all
+a test needs to ask for: afterwards every table stands as it stood after the migrations, prices and
+lanes included. Django's own flush would be refused, because the ledger allows no TRUNCATE; so the
+rows go by DELETE under `session_replication_role = replica`, where no trigger fires. The ledger's
+triggers themselves know no bypass. Content types and permissions stay.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.test import TransactionTestCase
+
+_KEPT = {"django_migrations", "django_content_type", "auth_permission"}
+# Table with its columns, as COPY wants it -> the rows after the migrations; tables without rows are left out.
+_pristine: dict[str, bytes] = {}
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    with django_db_blocker.unblock():
+        remember_rows()
+    TransactionTestCase._fixture_teardown = lambda self: restore_rows()  # type: ignore[method-assign]
+
+
+def remember_rows() -> None:
+    """Keep the rows that the migrations left, for `restore_rows`."""
+    with connection.cursor() as cursor:
+        for table in _tables():
+            cursor.execute(
+                "SELECT string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position)"
+                " FROM information_schema.columns"
+                " WHERE table_schema = current_schema() AND table_name = %s AND is_generated = 'NEVER'",
+                [table],
+            )
+            target = f'"{table}" ({cursor.fetchone()[0]})'
+            with cursor.cursor.copy(f"COPY {target} TO STDOUT") as rows:
+                content = b"".join(rows)
+            if content:
+                _pristine[target] = content
+
+
+def restore_rows() -> None:
+    """Empty every table and put back what the migrations had left. Numbers of new rows go on rising.
+
+    A connection that still holds a lock makes this fail after ten seconds instead of hanging.
+    """
+    connection.close_if_unusable_or_obsolete()
+    with transaction.atomic(), connection.cursor() as cursor:
+        deletes = "".join(f'DELETE FROM "{table}"; ' for table in _tables())
+        cursor.execute(f"SET LOCAL session_replication_role = replica; SET LOCAL lock_timeout = '10s'; {deletes}")
+        for target, content in _pristine.items():
+            with cursor.cursor.copy(f"COPY {target} FROM STDIN") as rows:
+                rows.write(content)
+
+
+def _tables() -> list[str]:
+    return sorted(set(connection.introspection.table_names()) - _KEPT)
+
+
+def race(*acts: Callable[[], Any]) -> list[Any]:
+    """Run the acts at the same moment, each in a thread with its own connection.
+
+    Returns, in the order of the acts, what each returned or the exception that it raised.
+    """
+    barrier = threading.Barrier(len(acts), timeout=10)
+    outcomes: list[Any] = [None] * len(acts)
+
+    def run(place: int, act: Callable[[], Any]) -> None:
+        try:
+            connection.ensure_connection()
+            barrier.wait()
+            outcomes[place] = act()
+        except Exception as error:
+            outcomes[place] = error
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(place, act)) for place, act in enumerate(acts)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive(), "the race did not end: a lock is held for good"
+    return outcomes
+
+
+def race_until_both_orders(round_of: Callable[[int], tuple[Callable[[], Any], Callable[[], Any]]]) -> list[list[Any]]:
+    """Race fresh pairs of acts until each side has come first at least once.
+
+    `round_of(number)` prepares a round and returns its two acts; the act that comes first must
+    return something true and the other something false or an exception. The starting order
+    alternates, so both orders come soon; 200 rounds with one order only fail the test.
+    """
+    rounds: list[list[Any]] = []
+    firsts: set[int] = set()
+    for number in range(200):
+        left, right = round_of(number)
+        outcomes = race(left, right) if number % 2 == 0 else race(right, left)[::-1]
+        rounds.append(outcomes)
+        winners = [place for place, outcome in enumerate(outcomes) if outcome and not isinstance(outcome, Exception)]
+        assert len(winners) == 1, f"exactly one side must come first: {outcomes}"
+        firsts.add(winners[0])
+        if firsts == {0, 1}:
+            return rounds
+    raise AssertionError(f"only one order was seen in {len(rounds)} rounds")
