@@ -1,0 +1,58 @@
+"""One's own credits: the balance, what moved it, and what operations cost."""
+
+from __future__ import annotations
+
+from typing import cast
+from uuid import UUID
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from config.api.pagination import PageQuery, page
+from credits import ledger, serializers
+from credits.models import Price
+
+TOTAL = OpenApiParameter(
+    "X-Total-Count",
+    OpenApiTypes.INT,
+    OpenApiParameter.HEADER,
+    response=[200],
+    description="Entries in all, whatever the page",
+)
+
+
+class BalanceView(APIView):
+    @extend_schema(operation_id="credits_balance", tags=["credits"], responses=serializers.Balance)
+    def get(self, request: Request) -> Response:
+        """What the account has, and what it ever bought and was given."""
+        return Response(serializers.Balance(ledger.open_account(_owner_id(request))).data)
+
+
+class HistoryView(APIView):
+    @extend_schema(
+        operation_id="credits_history",
+        tags=["credits"],
+        parameters=[PageQuery, TOTAL],
+        responses=serializers.Transaction(many=True),
+    )
+    def get(self, request: Request) -> Response:
+        """Everything that moved the balance, newest first."""
+        wanted = page(request)
+        history = ledger.history(_owner_id(request), wanted.limit, wanted.offset)
+        rows = serializers.Transaction(history.entries, many=True).data
+        return Response(rows, headers={"X-Total-Count": str(history.total)})
+
+
+class PricesView(APIView):
+    @extend_schema(operation_id="credits_prices", tags=["credits"], responses=serializers.OperationPrice(many=True))
+    def get(self, request: Request) -> Response:
+        """What one unit of each operation on offer costs, in credits."""
+        return Response(serializers.OperationPrice(Price.objects.filter(is_active=True), many=True).data)
+
+
+def _owner_id(request: Request) -> UUID:
+    """Nobody comes here without a token."""
+    return cast(UUID, request.user.pk)
