@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -137,25 +138,33 @@ class Only:
         return {"doors": list(self.doors), "operations": list(self.operations), "priorities": list(self.priorities)}
 
 
-_RANK = """
-SELECT GREATEST(
-    COALESCE((SELECT rank FROM generation_item WHERE status = 'QUEUED' AND lane = %(lane)s AND weight = %(weight)s
+_RANKS = """
+SELECT clock_timestamp(), n.lane, n.weight, GREATEST(
+    COALESCE((SELECT rank FROM generation_item WHERE status = 'QUEUED' AND lane = n.lane AND weight = n.weight
               ORDER BY rank LIMIT 1), 0),
     COALESCE((SELECT rank + 1 FROM generation_item
-              WHERE status = 'QUEUED' AND lane = %(lane)s AND weight = %(weight)s AND owner_id = %(owner)s
+              WHERE status = 'QUEUED' AND lane = n.lane AND weight = n.weight AND owner_id = %(owner)s
               ORDER BY rank DESC LIMIT 1), 0))
+FROM unnest(%(lanes)s::text[], %(weights)s::int[]) AS n(lane, weight)
 """
 
 
-def fair_rank(lane: str, weight: int, owner_id: UUID) -> int:
-    """Return the rank of this owner's next item in that lane and weight: the front, behind one's own. One query.
+def fair_ranks(places: Iterable[tuple[str, int]], owner_id: UUID) -> tuple[dict[tuple[str, int], int], datetime]:
+    """Return the rank of this owner's next item in each (lane, weight), and the database's clock. One query.
 
-    Nothing is stored and a stale read only makes a tie, so no lock is needed. Further new items of the
-    same owner take the numbers that follow.
+    The front of the waiting, or behind one's own. Nothing is stored and a stale read only makes a tie, so
+    no lock is needed. Further new items of the same owner take the numbers that follow.
     """
+    lanes, weights = zip(*places, strict=True)
     with connection.cursor() as cursor:
-        cursor.execute(_RANK, {"lane": lane, "weight": weight, "owner": owner_id})
-        return int(cursor.fetchone()[0])
+        cursor.execute(_RANKS, {"lanes": list(lanes), "weights": list(weights), "owner": owner_id})
+        rows = cursor.fetchall()
+    return {(lane, weight): rank for _, lane, weight, rank in rows}, rows[0][0]
+
+
+def fair_rank(lane: str, weight: int, owner_id: UUID) -> int:
+    """Return the rank of this owner's next item in one lane and weight. One query."""
+    return fair_ranks([(lane, weight)], owner_id)[0][lane, weight]
 
 
 def front_rank(lane: str, weight: int) -> int:

@@ -77,7 +77,7 @@ def is_retryable(policy: RetryPolicy, error: ProviderError) -> bool:
 def _wait_s(policy: RetryPolicy, error: ProviderError, doublings: int) -> float:
     """Full jitter, never below what the vendor asked for: uniform(0, min(cap, base * 2^doublings))."""
     base_s = policy.by_code.get(error.code, policy.base_s)
-    jitter_s = random.uniform(0, min(policy.cap_s, base_s * 2 ** min(doublings, 30)))  # noqa: S311 not a secret
+    jitter_s = random.uniform(0, min(policy.cap_s, base_s * 2 ** min(doublings, 30)))
     if error.retry_after_s is None:
         return jitter_s
     return max(jitter_s, min(max(error.retry_after_s, RETRY_AFTER_FLOOR_S), RETRY_AFTER_CEILING_S))

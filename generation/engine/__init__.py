@@ -10,10 +10,10 @@ sweep     the periodic pass that gives every wait an end
 """
 
 from generation.engine.intake import submit
-from generation.engine.poll import cancel_at_vendor, poll
+from generation.engine.polling import cancel_at_vendor, poll
 from generation.engine.staff import cancel, hold, pause, refund, release, reopen, reprioritise, resume, retry_now
-from generation.engine.sweep import due, next_due, release_due, sweep
-from generation.engine.work import work
+from generation.engine.sweeping import due, next_due, release_due, sweep
+from generation.engine.working import work
 
 __all__ = [
     "cancel",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from decimal import Decimal
 from itertools import count
 
-from django.db import connection, transaction
-from django.utils import timezone
+from django.db import transaction
 
 from credits import ledger
+from credits.errors import QuotaExhausted
 from generation import events, lanes, queue
-from generation.claim import fair_rank
+from generation.claim import fair_ranks
+from generation.engine import closing
 from generation.models import HoldReason, Item, ItemStatus, Request
 from generation.plan import WEIGHTS, ItemPlan, Plan
 
@@ -24,8 +25,9 @@ def submit(plan: Plan) -> Request:
     Raises InsufficientCredits or QuotaExhausted (nothing is stored), OperationalError when the database
     cannot be reached. With Redis down it succeeds: workers look by themselves.
     """
+    places = [_place(item) for item in plan.items]
     with transaction.atomic():
-        now = _clock()
+        ranks, now = fair_ranks(set(places), plan.owner_id)
         request = Request(
             id=uuid.uuid4(),
             public_id=plan.public_id,
@@ -40,25 +42,23 @@ def submit(plan: Plan) -> Request:
         )
         _pay(plan, request)
         request.save(force_insert=True)
-        items = _items(plan, request, now)
+        items = _items(plan, request, places, ranks)
         Item.objects.bulk_create(items)
         events.submitted(request.pk, plan.owner_id, plan.door, now, items=len(items), charged=plan.price)
-        waiting = sum(item.status == ItemStatus.QUEUED for item in items)
-        transaction.on_commit(lambda: queue.ring(waiting))
+        queue.ring_after_commit(sum(item.status == ItemStatus.QUEUED for item in items))
     return request
 
 
-def _clock() -> datetime:
-    """The database's clock, which leases and due times are compared with."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0]
+def _place(planned: ItemPlan) -> tuple[str, int]:
+    """The lane and weight in which an item begins."""
+    weight = max(WEIGHTS[planned.priority], QUOTA_WEIGHT if planned.uses_quota else 0)
+    return lanes.lane_of(planned.steps[0], 0), weight
 
 
 def _pay(plan: Plan, request: Request) -> None:
     units = sum(item.uses_quota for item in plan.items)
-    if units:
-        ledger.take_quota(plan.owner_id, units, timezone.now().date())
+    if units and not ledger.take_quota(plan.owner_id, units, request.created_at.date()):
+        raise QuotaExhausted(units, 0)
     if plan.price:
         ledger.charge(
             plan.owner_id,
@@ -67,35 +67,23 @@ def _pay(plan: Plan, request: Request) -> None:
             subject=f"request:{request.pk}",
             operation_key=plan.items[0].price_key,
             description=plan.description,
+            cost_usd=sum((Decimal(item.cost_usd) for item in plan.items), Decimal(0)),
+            metadata=closing.told_beside(request.pk, plan.group),
         )
 
 
-def _items(plan: Plan, request: Request, now: datetime) -> list[Item]:
+def _items(
+    plan: Plan, request: Request, places: list[tuple[str, int]], ranks: dict[tuple[str, int], int]
+) -> list[Item]:
     """Make the rows, ranked behind what the owner already has waiting; bundles beyond the cap start HELD."""
     held = _bundles_beyond_cap(plan)
-    ranks: dict[tuple[str, int], count[int]] = {}
-    items = []
-    for index, planned in enumerate(plan.items):
-        first = planned.steps[0]
-        lane = lanes.lane_of(first, 0)
-        weight = max(WEIGHTS[planned.priority], QUOTA_WEIGHT if planned.uses_quota else 0)
-        if (lane, weight) not in ranks:
-            ranks[lane, weight] = count(fair_rank(lane, weight, plan.owner_id))
-        is_held = planned.bundle in held
-        items.append(
-            _item(
-                planned,
-                request=request,
-                index=index,
-                lane=lane,
-                weight=weight,
-                rank=next(ranks[lane, weight]) if not is_held else 0,
-                status=ItemStatus.HELD if is_held else ItemStatus.QUEUED,
-                hold_reason=HoldReason.BUNDLE if is_held else "",
-                now=now,
-            )
-        )
-    return items
+    following = {place: count(rank) for place, rank in ranks.items()}
+    return [
+        _held_back(_item(planned, request, index, place))
+        if planned.bundle in held
+        else _ranked(_item(planned, request, index, place), next(following[place]))
+        for index, (planned, place) in enumerate(zip(plan.items, places, strict=True))
+    ]
 
 
 def _bundles_beyond_cap(plan: Plan) -> set[int]:
@@ -105,18 +93,18 @@ def _bundles_beyond_cap(plan: Plan) -> set[int]:
     return set(bundles[plan.max_open_bundles :])
 
 
-def _item(
-    planned: ItemPlan,
-    *,
-    request: Request,
-    index: int,
-    lane: str,
-    weight: int,
-    rank: int,
-    status: ItemStatus,
-    hold_reason: str,
-    now: datetime,
-) -> Item:
+def _held_back(item: Item) -> Item:
+    item.status, item.hold_reason = ItemStatus.HELD, HoldReason.BUNDLE
+    return item
+
+
+def _ranked(item: Item, rank: int) -> Item:
+    item.rank = rank
+    return item
+
+
+def _item(planned: ItemPlan, request: Request, index: int, place: tuple[str, int]) -> Item:
+    lane, weight = place
     return Item(
         public_id=planned.public_id,
         request=request,
@@ -125,21 +113,18 @@ def _item(
         index=index,
         prompt=planned.prompt,
         params=dict(planned.params),
-        status=status,
-        hold_reason=hold_reason,
         bundle=planned.bundle,
         lane=lane,
         priority=planned.priority,
         weight=weight,
-        rank=rank,
-        queued_at=now,
-        created_at=now,
+        queued_at=request.created_at,
+        created_at=request.created_at,
         steps=[step.as_json() for step in planned.steps],
         deadline_s=planned.deadline_s,
         price_key=planned.price_key,
         price=planned.price,
         charged=planned.price,
-        quota_day=now.date() if planned.uses_quota else None,
+        quota_day=request.created_at.date() if planned.uses_quota else None,
         cancel_refund=planned.cancel_refund,
         keep_codes=list(planned.keep_codes),
     )

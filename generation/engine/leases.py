@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from generation import events, queue, retry, states
 from generation.claim import front_rank
-from generation.engine import close, work
+from generation.engine import closing, working
 from generation.models import Attempt, Item, ItemStatus, Outcome, Stage
 from generation.plan import INTERNAL
 
@@ -39,7 +39,7 @@ def expire_leases() -> int:
     rows = list(expired.values_list("pk", "request_id")[:MOST_AT_ONCE])
     for item_id, request_id in rows:
         with events.change(request_id) as change:
-            item = close.locked(change, item_id)
+            item = closing.locked(change, item_id)
             if item.status == ItemStatus.RUNNING and item.lease_until and item.lease_until < change.now:
                 _take_back(change, item, cut_off=False)
     return len(rows)
@@ -51,7 +51,7 @@ def give_up(held: Iterable[tuple[int, int]]) -> int:
     for item_id, fence in held:
         request_id = Item.objects.values_list("request_id", flat=True).get(pk=item_id)
         with events.change(request_id) as change:
-            item = close.locked(change, item_id)
+            item = closing.locked(change, item_id)
             if item.status == ItemStatus.RUNNING and item.fence == fence:
                 _take_back(change, item, cut_off=True)
                 released += 1
@@ -67,13 +67,13 @@ def _take_back(change: events.Change, item: Item, *, cut_off: bool) -> None:
         Attempt.objects.filter(pk=attempt.pk).update(fence=item.fence, poll_at=change.now)
     elif attempt.stage == Stage.RECEIVED:
         # It may be stored: the next free thread looks and takes it over. That needs no lane's room.
-        work.end_attempt(attempt.pk, Outcome.LOST, None, change.now)
+        working.end_attempt(attempt.pk, Outcome.LOST, None, change.now)
         _requeue(change, item, adopts=attempt.pk, lane=INTERNAL, starts=F("starts") - 1)
     elif not cut_off:
-        work.lose_locked(change, item, attempt)
+        working.lose_locked(change, item, attempt)
     else:
         # A call cut off by a drain is a loss that never counts as the third, nor as the last start.
-        work.end_attempt(attempt.pk, Outcome.LOST, None, change.now)
+        working.end_attempt(attempt.pk, Outcome.LOST, None, change.now)
         is_call = item.lane != INTERNAL
         _requeue(
             change,

@@ -16,7 +16,7 @@ from django.db.models import F
 from credits import ledger
 from generation import events, lanes, queue, states
 from generation.claim import fair_rank
-from generation.engine import close
+from generation.engine import closing
 from generation.models import Attempt, Chore, EventKind, HoldReason, Item, ItemStatus, Request, Stage
 from generation.plan import WEIGHTS
 
@@ -37,7 +37,7 @@ def cancel(request_id: UUID, item_ids: Iterable[int] | None = None, *, actor: st
     with events.change(request_id, actor=actor, reserve=_numbers(request_id)) as change:
         done, refunded = [], 0
         for item in _locked(request_id, item_ids):
-            was_open, back = close.cancel_item(change, item)
+            was_open, back = closing.cancel_item(change, item)
             if was_open:
                 done.append(item.pk)
                 refunded += back
@@ -69,7 +69,7 @@ def release(
     """Queue held items again, with the caller's own priority; return how many."""
     with events.change(request_id, actor=actor, reserve=_numbers(request_id)) as change:
         return sum(
-            close.release(change, item, weight=max(item.weight, WEIGHTS[item.priority]))
+            closing.release(change, item, weight=max(item.weight, WEIGHTS[item.priority]))
             for item in _locked(request_id, item_ids)
             if item.hold_reason in reasons
         )
@@ -123,6 +123,7 @@ def reopen(request_id: UUID, *, actor: str, charge: bool = False) -> int:
                 subject=f"request:{request_id}",
                 operation_key=failed[0].price_key,
                 description=f"Reopened: {failed[0].price_key}",
+                metadata=closing.told_beside(request_id),
             )
         for item in failed:
             _reopen_item(change, item, charged=item.price if charge else 0)
@@ -166,7 +167,7 @@ def refund(item_id: int, credits: int, *, reason: str, actor: str, form_key: str
     """
     item = Item.objects.only("request_id").get(pk=item_id)
     with events.change(item.request_id, actor=actor) as change:
-        item = close.locked(change, item_id)
+        item = closing.locked(change, item_id)
         back = min(credits, item.charged - item.refunded)
         if back < 1:
             return 0
@@ -178,6 +179,7 @@ def refund(item_id: int, credits: int, *, reason: str, actor: str, form_key: str
             operation_key=item.price_key,
             description=f"Refund: {reason}",
             actor=actor,
+            metadata=closing.told_beside(item.request_id),
         )
         if posted is None:
             return 0

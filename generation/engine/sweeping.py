@@ -19,9 +19,9 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from generation import events, lanes, queue, states
+from generation import events, lanes, queue
 from generation.claim import fair_rank
-from generation.engine import close, leases, poll
+from generation.engine import closing, leases, polling
 from generation.models import (
     Attempt,
     AuditRun,
@@ -56,9 +56,9 @@ def release_due() -> int:
     rows = list(due.order_by("run_after").values_list("pk", "request_id")[:MOST_PER_PART])
     for item_id, request_id in rows:
         with events.change(request_id) as change:
-            item = close.locked(change, item_id)
+            item = closing.locked(change, item_id)
             if item.hold_reason == HoldReason.RETRY and item.run_after and item.run_after <= change.now:
-                close.release(change, item)
+                closing.release(change, item)
     return len(rows)
 
 
@@ -67,25 +67,25 @@ def expire_deadlines() -> int:
     parked = Attempt.objects.filter(stage=Stage.ACCEPTED, ended_at__isnull=True, park_until__lt=Now())
     too_long = list(parked.values_list("pk", flat=True)[:MOST_PER_PART])
     for attempt_id in too_long:
-        poll.expire(attempt_id)
+        polling.expire(attempt_id)
     late = Item.objects.filter(
         status__in=[ItemStatus.QUEUED, ItemStatus.HELD, ItemStatus.WAITING], deadline_at__lt=Now()
     )
     rows = list(late.values_list("pk", "request_id")[:MOST_PER_PART])
     for item_id, request_id in rows:
         with events.change(request_id) as change:
-            item = close.locked(change, item_id)
+            item = closing.locked(change, item_id)
             if item.deadline_at and item.deadline_at < change.now and not item.is_final:
-                close.fail(change, item, _why_late(item))
+                closing.fail(change, item, _why_late(item))
     return len(too_long) + len(rows)
 
 
-def _why_late(item: Item) -> close.Failure:
+def _why_late(item: Item) -> closing.Failure:
     """Name the last error as the reason when there was one: the wait was for that to pass."""
     last = (
         Attempt.objects.filter(item=item, ended_at__isnull=False).exclude(error_code="").order_by("-ended_at").first()
     )
-    return close.Failure(last.error_code if last else "TIMEOUT", "The generation took too long.", retryable=True)
+    return closing.Failure(last.error_code if last else "TIMEOUT", "The generation took too long.", retryable=True)
 
 
 def close_abandoned() -> int:

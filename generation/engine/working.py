@@ -24,7 +24,7 @@ from django.db.models.functions import Coalesce, Now
 
 from generation import events, images, lanes, queue, retry, states, storage
 from generation.claim import Claim, fair_rank, front_rank
-from generation.engine import close
+from generation.engine import closing
 from generation.engine.again import survives_restart
 from generation.models import Asset, Attempt, EventKind, HoldReason, Item, ItemStatus, Outcome, Stage
 from generation.plan import INTERNAL, WEIGHTS, StepPlan
@@ -228,7 +228,7 @@ def end_step(change: events.Change, item: Item, fence: int, left: dict[str, Any]
         )
         if not moved:
             raise Gone
-        close.item_ended(change, item)
+        closing.item_ended(change, item)
         return
     # At the front of the next lane: what is half made is finished first.
     lane = lanes.lane_of(plan_of(item, item.step + 1), 0)
@@ -313,7 +313,7 @@ def stumble(claim: Claim, error: ProviderError) -> None:
     """Decide what follows an error: the next candidate, a wait, another try, or the end with a refund."""
     try:
         with events.change(claim.item.request_id) as change:
-            item = close.locked(change, claim.item.pk)
+            item = closing.locked(change, claim.item.pk)
             if item.fence != claim.fence or item.status not in (ItemStatus.RUNNING, ItemStatus.WAITING):
                 raise Gone
             _after_error(change, item, claim.attempt_id, error)
@@ -333,10 +333,10 @@ def _after_error(change: events.Change, item: Item, attempt_id: int, error: Prov
     )
     end_attempt(attempt_id, _OUTCOMES.get(decision.verdict, Outcome.FAILED), error, change.now)
     if losses >= retry.MAX_LOSSES or decision.verdict is Verdict.GIVE_UP:
-        why = close.Failure(error.code, str(error), retry.is_retryable(plan.retry, error), error.refundable)
+        why = closing.Failure(error.code, str(error), retry.is_retryable(plan.retry, error), error.refundable)
         Item.objects.filter(pk=item.pk).update(losses=losses)
         if plan.required:
-            close.fail(change, item, why, quarantine=losses >= retry.MAX_LOSSES)
+            closing.fail(change, item, why, quarantine=losses >= retry.MAX_LOSSES)
         else:
             end_step(change, item, item.fence, {})
     elif decision.verdict is Verdict.NEXT_CANDIDATE and following is not None:
@@ -400,7 +400,7 @@ def bug_of(bug: Exception) -> ProviderError:
 def _not_sent(claim: Claim) -> None:
     """The item was taken away between claim and begin: no call went out, so a cancel owes its owner everything."""
     if end_attempt(claim.attempt_id, Outcome.NOT_SENT, None, Now()):
-        close.confirm_cancelled(claim.item.pk)
+        closing.confirm_cancelled(claim.item.pk)
 
 
 @survives_restart
@@ -416,7 +416,7 @@ def _late(claim: Claim, cost_usd: Decimal, key: str = "") -> None:
 def _late_error(claim: Claim, error: ProviderError) -> None:
     """Record an error that came after the item was taken away. It proves that nothing was produced, unless lost."""
     if end_attempt(claim.attempt_id, Outcome.LATE, error, Now()) and not error.is_loss:
-        close.confirm_cancelled(claim.item.pk)
+        closing.confirm_cancelled(claim.item.pk)
 
 
 def _work_ourselves(claim: Claim) -> None:
@@ -462,7 +462,7 @@ def adopt(claim: Claim) -> None:
 def lose(item: Item, fence: int, attempt: Attempt) -> None:
     """Count an attempt's call as a loss, if this fence still holds the item."""
     with events.change(item.request_id) as change:
-        item = close.locked(change, item.pk)
+        item = closing.locked(change, item.pk)
         if item.fence == fence and item.status == ItemStatus.RUNNING:
             lose_locked(change, item, attempt)
 

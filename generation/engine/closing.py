@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Count, Min, Q
 
@@ -118,12 +119,18 @@ def _give_back(change: Change, item: Item, credits: int, description: str, *, gi
             subject=f"item:{item.pk}",
             operation_key=item.price_key,
             description=description,
+            metadata=told_beside(item.request_id),
         )
         if posted is None:
             raise AssertionError(f"item {item.pk} was refunded already in round {change.round}")
     if gives_quota and item.quota_day:
         ledger.give_back_quota(item.owner_id, 1, item.quota_day)
         Item.objects.filter(pk=item.pk).update(quota_day=None)
+
+
+def told_beside(request_id: UUID, group: str = "") -> dict[str, str]:
+    """What a ledger line tells its customer beside the amount: which request, which of their own tasks."""
+    return {"request_id": str(request_id), **({"task_id": group} if group else {})}
 
 
 def item_ended(change: Change, item: Item) -> None:

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from generation import events, states
 from generation.claim import Claim
-from generation.engine import close, work
+from generation.engine import closing, working
 from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome, Stage
 from providers import registry
 from providers.base import Call, Made, Pending
@@ -58,7 +58,7 @@ def poll() -> int:
                 _ended(one, error)
         except Exception as bug:
             log.exception("a bug in a poll", extra={"attempt": one.attempt.pk})
-            _ended(one, work.bug_of(bug))
+            _ended(one, working.bug_of(bug))
         else:
             if isinstance(answer, Made):
                 _ended(one, answer)
@@ -88,7 +88,7 @@ def _take() -> list[Parked]:
 
 
 def _call(one: Parked) -> Call:
-    plan = work.plan_of(one.item, one.attempt.step)
+    plan = working.plan_of(one.item, one.attempt.step)
     return Call(
         operation=one.attempt.operation,
         model=one.attempt.model,
@@ -107,16 +107,16 @@ def _ended(one: Parked, answer: Made | ProviderError) -> None:
     try:
         if isinstance(answer, ProviderError):
             raise answer
-        work.keep(claim, work.checked(answer, one.attempt.pk))
+        working.keep(claim, working.checked(answer, one.attempt.pk))
     except ProviderError as error:
-        work.stumble(claim, error)
-    except work.Gone:
+        working.stumble(claim, error)
+    except working.Gone:
         log.info("the item was taken away", extra={"attempt": one.attempt.pk})
 
 
 def _fetch(one: Parked) -> Claim | None:
     with events.change(one.item.request_id) as change:
-        item = close.locked(change, one.item.pk)
+        item = closing.locked(change, one.item.pk)
         if item.status != ItemStatus.WAITING or item.fence != one.attempt.fence + 1:
             return None
         lease = change.now + timedelta(seconds=settings.LEASE_S)
@@ -130,10 +130,10 @@ def _fetch(one: Parked) -> Claim | None:
 def _record_late(one: Parked, answer: Made | ProviderError) -> None:
     """Close the attempt of an item that was taken away while parked; a refusal proves that nothing was produced."""
     if isinstance(answer, Made):
-        work.end_attempt(one.attempt.pk, Outcome.LATE, None, timezone.now())
+        working.end_attempt(one.attempt.pk, Outcome.LATE, None, timezone.now())
         Attempt.objects.filter(pk=one.attempt.pk).update(cost_usd=answer.cost_usd)
-    elif work.end_attempt(one.attempt.pk, Outcome.LATE, answer, timezone.now()):
-        close.confirm_cancelled(one.item.pk)
+    elif working.end_attempt(one.attempt.pk, Outcome.LATE, answer, timezone.now()):
+        closing.confirm_cancelled(one.item.pk)
 
 
 # Requests are locked in order of id, as everywhere, before anything else of theirs is written.
@@ -175,7 +175,7 @@ def _write(pending: Mapping[int, tuple[Parked, Pending]]) -> None:
     if not pending:
         return
     rows = [
-        (attempt_id, answer.poll_after_s, work.progress_of(one.item, one.attempt.step, answer.progress or 0))
+        (attempt_id, answer.poll_after_s, working.progress_of(one.item, one.attempt.step, answer.progress or 0))
         for attempt_id, (one, answer) in pending.items()
     ]
     with transaction.atomic(), connection.cursor() as cursor:
@@ -205,6 +205,6 @@ def cancel_at_vendor(attempt_id: int) -> bool:
     if attempt.ended_at or not attempt.remote_id:
         return False
     confirmed = registry.adapter(attempt.provider).cancel(attempt.remote_id)
-    if confirmed and work.end_attempt(attempt_id, Outcome.LATE, None, timezone.now()):
-        close.confirm_cancelled(attempt.item_id)
+    if confirmed and working.end_attempt(attempt_id, Outcome.LATE, None, timezone.now()):
+        closing.confirm_cancelled(attempt.item_id)
     return confirmed
