@@ -8,3 +8,8 @@ class DeskConfig(AppConfig):
     label = "config"
     verbose_name = "People"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from config.api import issuers
+
+        issuers.check()
