@@ -1,0 +1,30 @@
+"""Which room answers which path. Doors bring their own paths; nothing is decided here."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+from config import health
+from config.api.schema import docs_view, schema_view
+from generation import files
+
+handler400 = "config.api.handlers.bad_request"
+handler403 = "config.api.handlers.permission_denied"
+handler404 = "config.api.handlers.page_not_found"
+handler500 = "config.api.handlers.server_error"
+
+urlpatterns = [
+    path("", health.front, name="front"),
+    path("health", health.live, name="health"),
+    path("health/ready", health.ready, name="ready"),
+    path("metrics", health.metrics, name="metrics"),
+    path("api/auth/", include("config.api.urls")),
+    path("api/credits/", include("credits.urls")),
+    path("api/credits/", include("credits.urls")),
+    path("api/schema", schema_view, name="schema"),
+    path("api/docs", docs_view, name="docs"),
+    path("files/<path:key>", files.serve, name="file"),
+    path("admin/queues/", include("django_rq.urls")),
+    path("admin/", admin.site.urls),
+]
