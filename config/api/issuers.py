@@ -168,7 +168,7 @@ def issuers() -> dict[str | None, Issuer]:
 
 def check() -> None:
     """Refuse unusable settings; called once at the start. Raises SettingError that names the variable."""
-    _check_secret("JWT_SIGNING_KEY", str(settings.SIMPLE_JWT["SIGNING_KEY"]))
+    _check_secret("JWT_SIGNING_KEY, or SECRET_KEY in its place,", str(settings.SIMPLE_JWT["SIGNING_KEY"]))
     issuers()
 
 
