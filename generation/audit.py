@@ -30,7 +30,8 @@ INVARIANTS: dict[str, str] = {
         FROM generation_request r LEFT JOIN credits_entry e ON e.subject = 'request:' || r.id AND e.kind = 'charge'
         WHERE r.created_at >= %(since)s OR r.finished_at >= %(since)s
         GROUP BY r.id
-        HAVING COALESCE(-sum(e.amount), 0) <> (SELECT COALESCE(sum(charged), 0) FROM generation_item WHERE request_id = r.id)
+        HAVING COALESCE(-sum(e.amount), 0) <>
+               (SELECT COALESCE(sum(charged), 0) FROM generation_item WHERE request_id = r.id)
     """,
     "refunds-match": """
         SELECT 'item:' || i.id, 'refunded ' || i.refunded || ', its entries say ' || COALESCE(sum(e.amount), 0)

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -139,7 +139,7 @@ class _Publisher:
                     await layer.group_send(group, message)
         except Exception as error:  # Redis is down or slow; sockets catch up from the rows
             if timezone.now() >= self._quiet_until:
-                self._quiet_until = timezone.now() + timezone.timedelta(seconds=30)
+                self._quiet_until = timezone.now() + timedelta(seconds=30)
                 log.warning("hints cannot be published: %s", type(error).__name__)
         finally:
             self._unsent -= 1

@@ -78,6 +78,7 @@ def _recent(lane: str) -> list[breaker.Recent]:
     return [
         breaker.Recent(at, failed=outcome != Outcome.MADE and code not in CUSTOMERS_CODES, ours=code in OUR_CODES)
         for at, outcome, code in ended.values_list("ended_at", "outcome", "error_code")
+        if at
     ]
 
 

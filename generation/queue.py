@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -21,6 +21,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 from rq import Queue
+from rq.utils import as_text, decode_redis_hash
+from rq.worker_registration import REDIS_WORKER_KEYS
 
 from generation.models import Item
 
@@ -88,14 +90,14 @@ def workers() -> list[WorkerInfo]:
     """Read the workers' last heartbeats from Redis. Raises RedisError when it cannot be reached."""
     redis = bells().connection
     found = []
-    for key in redis.smembers("rq:workers"):
-        fields = {name.decode(): value.decode(errors="replace") for name, value in redis.hgetall(key).items()}
+    for key in map(as_text, redis.smembers(REDIS_WORKER_KEYS)):
+        fields = decode_redis_hash(redis.hgetall(key), decode_values=True)
         if not fields or fields.get("death"):
             continue
         beat = fields.get("last_heartbeat")
         found.append(
             WorkerInfo(
-                key.decode().removeprefix("rq:worker:"),
+                key.removeprefix("rq:worker:"),
                 int(fields.get("threads", 0)),
                 int(fields.get("busy", 0)),
                 datetime.fromisoformat(beat) if beat else None,
@@ -126,16 +128,17 @@ def _one_figure(sql: str, params: dict[str, Any]) -> int:
 
 _all_waiting = _Remembered(
     lambda door: _one_figure(
-        "SELECT count(*) FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD')", {"door": door}
+        "SELECT count(*) FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD') AND step = 0",
+        {"door": door},
     )
 )
 
 
 def waiting(door: str) -> int:
-    """Count a door's items that wait, retries included. Exact up to 1,000."""
+    """Count a door's items that wait and have nothing made yet, retries included. Exact up to 1,000."""
     capped = _one_figure(
         "SELECT count(*) FROM (SELECT 1 FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD')"
-        " LIMIT %(most)s) AS some",
+        " AND step = 0 LIMIT %(most)s) AS some",
         {"door": door, "most": EXACT_UP_TO},
     )
     return capped if capped < EXACT_UP_TO else _all_waiting(door)
@@ -145,11 +148,30 @@ def position(item: Item) -> int:
     """Return the 1-based place of a waiting item among its door's, in the order of claims. Exact up to 1,000."""
     ahead = _one_figure(
         "SELECT count(*) FROM (SELECT 1 FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD')"
-        " AND weight >= %(weight)s AND (weight > %(weight)s OR (rank, id) < (%(rank)s, %(id)s))"
+        " AND step = 0 AND weight >= %(weight)s AND (weight > %(weight)s OR (rank, id) < (%(rank)s, %(id)s))"
         " LIMIT %(most)s) AS some",
         {"door": item.door, "weight": item.weight, "rank": item.rank, "id": item.pk, "most": EXACT_UP_TO},
     )
-    return ahead + 1 if ahead < EXACT_UP_TO else max(EXACT_UP_TO, min(waiting(item.door), item.rank + 1))
+    return ahead + 1 if ahead < EXACT_UP_TO else _far_position(item)
+
+
+def positions(items: Sequence[Item]) -> list[int]:
+    """Return the places of several waiting items of one door, as `position` does. One query up to 1,000."""
+    if not items:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, place FROM (SELECT id, row_number() OVER (ORDER BY weight DESC, rank, id) AS place"
+            " FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD') AND step = 0"
+            " ORDER BY weight DESC, rank, id LIMIT %(most)s) AS first WHERE id = ANY(%(ids)s)",
+            {"door": items[0].door, "most": EXACT_UP_TO, "ids": [item.pk for item in items]},
+        )
+        near = dict(cursor.fetchall())
+    return [near.get(item.pk) or _far_position(item) for item in items]
+
+
+def _far_position(item: Item) -> int:
+    return max(EXACT_UP_TO, min(waiting(item.door), item.rank + 1))
 
 
 def metrics(door: str = "") -> dict[str, Any]:

@@ -149,7 +149,7 @@ class ThreadedWorker(BaseWorker):
         crew.seats, crew.only = settings.WORKER_THREADS, Only.parse(settings.WORKER_ONLY)
         self.log_job_description = False
 
-    def work(self, burst: bool = False, logging_level: str | None = None, **kwargs: Any) -> bool:
+    def work(self, burst: bool = False, *args: Any, **kwargs: Any) -> bool:
         """Answer bells until told to stop; with `burst` until nothing is left to do."""
         self._install_signal_handlers()
         self._print_banner()

@@ -1,12 +1,14 @@
 """THE LIFE: the only room that sees states, claim, queue, steps, credits and providers together.
 
-intake    submit: a plan becomes rows, paid for
-work      one claimed item through one step
-poll      parked calls at asynchronous vendors
-close     how items and requests end, and what is given back
-staff     verbs of owners and staff: cancel, retry, reopen, refund, hold …
-leases    how long a worker may hold an item without a sign of life
-sweep     the periodic pass that gives every wait an end
+intake      submit: a plan becomes rows, paid for
+working     one claimed item through one step
+keeping     what was made is checked, stored and settled; what is still being made is parked
+stumbling   what follows an error: the next candidate, a wait, another try, the end
+polling     parked calls at asynchronous vendors
+closing     how items and requests end, and what is given back
+staff       verbs of owners and staff: cancel, retry, reopen, refund, hold …
+leases      how long a worker may hold an item without a sign of life
+sweeping    the periodic pass that gives every wait an end
 """
 
 from generation.engine.intake import submit

@@ -11,7 +11,8 @@ from typing import ParamSpec, TypeVar
 from django.db import InterfaceError, OperationalError, connection
 from psycopg_pool import PoolTimeout
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 WAITS_S = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)

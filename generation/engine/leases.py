@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -11,7 +12,8 @@ from django.db.models.functions import Now
 
 from generation import events, queue, retry, states
 from generation.claim import front_rank
-from generation.engine import closing, working
+from generation.engine import closing, stumbling
+from generation.engine.attempts import end_attempt
 from generation.models import Attempt, Item, ItemStatus, Outcome, Stage
 from generation.plan import INTERNAL
 
@@ -67,13 +69,13 @@ def _take_back(change: events.Change, item: Item, *, cut_off: bool) -> None:
         Attempt.objects.filter(pk=attempt.pk).update(fence=item.fence, poll_at=change.now)
     elif attempt.stage == Stage.RECEIVED:
         # It may be stored: the next free thread looks and takes it over. That needs no lane's room.
-        working.end_attempt(attempt.pk, Outcome.LOST, None, change.now)
+        end_attempt(attempt.pk, Outcome.LOST, None, change.now)
         _requeue(change, item, adopts=attempt.pk, lane=INTERNAL, starts=F("starts") - 1)
     elif not cut_off:
-        working.lose_locked(change, item, attempt)
+        stumbling.lose_locked(change, item, attempt)
     else:
         # A call cut off by a drain is a loss that never counts as the third, nor as the last start.
-        working.end_attempt(attempt.pk, Outcome.LOST, None, change.now)
+        end_attempt(attempt.pk, Outcome.LOST, None, change.now)
         is_call = item.lane != INTERNAL
         _requeue(
             change,
@@ -83,7 +85,7 @@ def _take_back(change: events.Change, item: Item, *, cut_off: bool) -> None:
         )
 
 
-def _requeue(change: events.Change, item: Item, **fields: object) -> None:
+def _requeue(change: events.Change, item: Item, **fields: Any) -> None:
     lane = str(fields.pop("lane", item.lane))
     rank = front_rank(lane, item.weight)
     states.move(change, item.pk, states.REQUEUE, lane=lane, rank=rank, lease_until=None, **fields)

@@ -18,7 +18,8 @@ from django.utils import timezone
 
 from generation import events, states
 from generation.claim import Claim
-from generation.engine import closing, working
+from generation.engine import closing, keeping, stumbling
+from generation.engine.attempts import Gone, end_attempt
 from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome, Stage
 from providers import registry
 from providers.base import Call, Made, Pending
@@ -58,7 +59,7 @@ def poll() -> int:
                 _ended(one, error)
         except Exception as bug:
             log.exception("a bug in a poll", extra={"attempt": one.attempt.pk})
-            _ended(one, working.bug_of(bug))
+            _ended(one, stumbling.bug_of(bug))
         else:
             if isinstance(answer, Made):
                 _ended(one, answer)
@@ -88,7 +89,7 @@ def _take() -> list[Parked]:
 
 
 def _call(one: Parked) -> Call:
-    plan = working.plan_of(one.item, one.attempt.step)
+    plan = one.item.plan_of(one.attempt.step)
     return Call(
         operation=one.attempt.operation,
         model=one.attempt.model,
@@ -107,10 +108,10 @@ def _ended(one: Parked, answer: Made | ProviderError) -> None:
     try:
         if isinstance(answer, ProviderError):
             raise answer
-        working.keep(claim, working.checked(answer, one.attempt.pk))
+        keeping.keep(claim, keeping.checked(answer, one.attempt.pk))
     except ProviderError as error:
-        working.stumble(claim, error)
-    except working.Gone:
+        stumbling.stumble(claim, error)
+    except Gone:
         log.info("the item was taken away", extra={"attempt": one.attempt.pk})
 
 
@@ -130,16 +131,17 @@ def _fetch(one: Parked) -> Claim | None:
 def _record_late(one: Parked, answer: Made | ProviderError) -> None:
     """Close the attempt of an item that was taken away while parked; a refusal proves that nothing was produced."""
     if isinstance(answer, Made):
-        working.end_attempt(one.attempt.pk, Outcome.LATE, None, timezone.now())
+        end_attempt(one.attempt.pk, Outcome.LATE, None, timezone.now())
         Attempt.objects.filter(pk=one.attempt.pk).update(cost_usd=answer.cost_usd)
-    elif working.end_attempt(one.attempt.pk, Outcome.LATE, answer, timezone.now()):
+    elif end_attempt(one.attempt.pk, Outcome.LATE, answer, timezone.now()):
         closing.confirm_cancelled(one.item.pk)
 
 
 # Requests are locked in order of id, as everywhere, before anything else of theirs is written.
 _WRITE = """
 WITH news AS MATERIALIZED (
-    SELECT * FROM unnest(%(attempts)s::bigint[], %(waits)s::float8[], %(progress)s::int[]) AS n(attempt, wait_s, progress)
+    SELECT * FROM unnest(%(attempts)s::bigint[], %(waits)s::float8[], %(progress)s::int[])
+         AS n(attempt, wait_s, progress)
 ), polled AS (
     UPDATE generation_attempt a
     SET poll_at = clock_timestamp() + n.wait_s * interval '1 second', progress = n.progress
@@ -175,7 +177,7 @@ def _write(pending: Mapping[int, tuple[Parked, Pending]]) -> None:
     if not pending:
         return
     rows = [
-        (attempt_id, answer.poll_after_s, working.progress_of(one.item, one.attempt.step, answer.progress or 0))
+        (attempt_id, answer.poll_after_s, one.item.progress_at(one.attempt.step, answer.progress or 0))
         for attempt_id, (one, answer) in pending.items()
     ]
     with transaction.atomic(), connection.cursor() as cursor:
@@ -205,6 +207,6 @@ def cancel_at_vendor(attempt_id: int) -> bool:
     if attempt.ended_at or not attempt.remote_id:
         return False
     confirmed = registry.adapter(attempt.provider).cancel(attempt.remote_id)
-    if confirmed and working.end_attempt(attempt_id, Outcome.LATE, None, timezone.now()):
+    if confirmed and end_attempt(attempt_id, Outcome.LATE, None, timezone.now()):
         closing.confirm_cancelled(attempt.item_id)
     return confirmed

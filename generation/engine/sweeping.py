@@ -100,7 +100,7 @@ def close_abandoned() -> int:
     )
 
 
-def _not_held() -> QuerySet[Attempt, dict[str, Any]]:
+def _not_held() -> QuerySet[Attempt, Any]:
     """Open attempts whose item is no longer theirs: ended, or claimed again under a higher fence."""
     held = Q(item__fence=F("fence")) | Q(item__status=ItemStatus.WAITING, item__fence=F("fence") + 1)
     return Attempt.objects.filter(ended_at__isnull=True).exclude(held).values("pk")

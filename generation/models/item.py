@@ -127,4 +127,17 @@ class Item(models.Model):
 
     @property
     def step_plan(self) -> StepPlan:
-        return StepPlan.from_json(self.steps[self.step])
+        return self.plan_of(self.step)
+
+    @property
+    def step_name(self) -> str:
+        return str(self.steps[self.step]["name"])
+
+    def plan_of(self, step: int) -> StepPlan:
+        return StepPlan.from_json(self.steps[step])
+
+    def progress_at(self, step: int, within: int = 0) -> int:
+        """Say how far an open item is at a step, 0..99: the shares of the steps before it, and a percentage of it."""
+        shares = [plan["share"] for plan in self.steps]
+        now = shares[step] * min(max(within, 0), 100) / 100
+        return min(99, int(100 * (sum(shares[:step]) + now) / (sum(shares) or 1)))

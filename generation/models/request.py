@@ -38,6 +38,14 @@ class Request(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        permissions = [
+            ("cancel_request", "Can cancel requests and items"),
+            ("hold_request", "Can hold and release waiting items"),
+            ("prioritise_request", "Can change the priority of waiting items"),
+            ("refund_item", "Can refund items"),
+            ("retry_request", "Can retry items and reopen requests"),
+            ("run_audit", "Can run the audit"),
+        ]
         indexes = [
             models.Index(fields=["owner", "-created_at"], name="request_of_owner"),
             models.Index(fields=["owner", "group"], name="request_of_group"),

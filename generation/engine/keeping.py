@@ -1,0 +1,206 @@
+"""Keeping: what a provider made is checked, stored and settled; what it is still at is parked.
+
+Every write carries the claim's fence. When the fence no longer holds, the item is somebody else's and what
+came is only recorded. The database connection goes back to the pool around the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection
+from django.db.models import Exists, F, OuterRef
+from django.db.models.functions import Now
+
+from generation import events, images, lanes, queue, states, storage
+from generation.claim import Claim, front_rank
+from generation.engine import closing
+from generation.engine.again import survives_restart
+from generation.engine.attempts import Gone, end_attempt
+from generation.models import Asset, Attempt, Item, ItemStatus, Outcome, Stage
+from generation.plan import INTERNAL, WEIGHTS
+from generation.steps import STEPS
+from providers.base import Made, Pending
+from providers.errors import AnswerLost, BadAnswer
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a step made, checked and ready to be stored. None where a step that is not required failed."""
+
+    picture: images.Picture
+    cost_usd: Decimal = Decimal(0)
+    seed: int | None = None
+    model: str = ""
+
+
+def checked(made: Made, attempt_id: int) -> Result:
+    """Judge what a provider sent: one picture that decodes. Raises BadAnswer after writing down what it cost."""
+    try:
+        if not made.files:
+            raise images.BadPicture("no file in the answer")
+        picture = images.check(made.files[0].body)
+    except images.BadPicture as fault:
+        Attempt.objects.filter(pk=attempt_id).update(cost_usd=made.cost_usd)
+        raise BadAnswer(detail=str(fault)) from None
+    finally:
+        for file in made.files:
+            file.body.close()
+    return Result(picture, made.cost_usd, made.seed, made.model)
+
+
+def keep(claim: Claim, result: Result) -> None:
+    """Store a result and settle its step. Store before the move: a crash between leaves an orphan, no false success."""
+    key = storage.work_key(claim.item, claim.item.step_name, claim.fence, result.picture.extension)
+    if not _received(claim, key, result):
+        _late(claim, result.cost_usd)
+        return
+    connection.close()
+    try:
+        storage.save(key, result.picture.body)
+    except storage.StorageError as error:
+        raise AnswerLost(code="STORAGE_ERROR", detail=str(error)) from error
+    try:
+        settle(claim, key, result)
+    except Gone:
+        _late(claim, result.cost_usd, key)
+
+
+@survives_restart
+def _received(claim: Claim, key: str, result: Result) -> bool:
+    """Write down what is about to be stored, so that it can be adopted if we die before settling. One query."""
+    holds = Item.objects.filter(pk=OuterRef("item_id"), fence=claim.fence, status=ItemStatus.RUNNING)
+    rows = Attempt.objects.filter(Exists(holds), pk=claim.attempt_id, ended_at__isnull=True)
+    return bool(
+        rows.update(
+            stage=Stage.RECEIVED,
+            key=key,
+            content_type=result.picture.content_type,
+            size_bytes=result.picture.size_bytes,
+            sha256=result.picture.sha256,
+            seed=result.seed,
+            cost_usd=result.cost_usd,
+            received_at=Now(),
+        )
+    )
+
+
+@survives_restart
+def settle(claim: Claim, key: str, result: Result | None, *, error: str = "") -> None:
+    """End a step: its asset, its attempt, and the next step or the item's success. Raises Gone.
+
+    result: None for a step that is not required and failed; `error` says why, for staff.
+    """
+    item = claim.item
+    with events.change(item.request_id) as change:
+        left = {"key": key, "starts": item.starts, "seed": result.seed, "model": result.model} if result else {}
+        end_step(change, item, claim.fence, left)
+        if result:
+            _add_asset(item, claim.item.step_name, key, result.picture, change.now)
+        Attempt.objects.filter(pk=claim.attempt_id).update(
+            stage=Stage.SETTLED if result else F("stage"),
+            outcome=Outcome.MADE if result else Outcome.FAILED,
+            error_detail=error,
+            ended_at=change.now,
+        )
+    if result and item.lane != INTERNAL:
+        lanes.note_success(item.lane)
+
+
+def end_step(change: events.Change, item: Item, fence: int, left: dict[str, Any]) -> None:
+    """Move an item past its current step, which leaves `left` behind: into the next one, or to success. Raises Gone."""
+    name = item.steps[item.step]["name"]
+    results = {**item.results, name: left}
+    if item.step + 1 == len(item.steps):
+        moved = states.move(
+            change,
+            item.pk,
+            states.SUCCEED,
+            fence=fence,
+            results=results,
+            progress=100,
+            finished_at=change.now,
+            lease_until=None,
+        )
+        if not moved:
+            raise Gone
+        closing.item_ended(change, item)
+        return
+    # At the front of the next lane: what is half made is finished first.
+    lane = lanes.lane_of(item.plan_of(item.step + 1), 0)
+    weight = max(item.weight, WEIGHTS[item.priority])
+    moved = states.move(
+        change,
+        item.pk,
+        states.ADVANCE,
+        fence=fence,
+        told={"step": name},
+        step=item.step + 1,
+        pass_no=0,
+        candidate=0,
+        starts=0,
+        adopts=None,
+        lane=lane,
+        weight=weight,
+        rank=front_rank(lane, weight),
+        queued_at=change.now,
+        results=results,
+        progress=item.progress_at(item.step + 1),
+        lease_until=None,
+    )
+    if not moved:
+        raise Gone
+    queue.ring_after_commit(1)
+
+
+def _add_asset(item: Item, step: str, key: str, picture: images.Picture, now: datetime) -> None:
+    Asset.objects.create(
+        owner_id=item.owner_id,
+        request_id=item.request_id,
+        item=item,
+        kind=STEPS[step].kind,
+        step=step,
+        key=key,
+        content_type=picture.content_type,
+        size_bytes=picture.size_bytes,
+        sha256=picture.sha256,
+        width=picture.width,
+        height=picture.height,
+        created_at=now,
+    )
+
+
+@survives_restart
+def _late(claim: Claim, cost_usd: Decimal, key: str = "") -> None:
+    """Record a result that nobody waits for any more. Its file goes when the item was cancelled."""
+    ended = end_attempt(claim.attempt_id, Outcome.LATE, None, Now())
+    Attempt.objects.filter(pk=claim.attempt_id, outcome=Outcome.LATE).update(cost_usd=cost_usd)
+    if key and ended and Item.objects.filter(pk=claim.item.pk, status=ItemStatus.CANCELLED).exists():
+        with contextlib.suppress(storage.StorageError):  # an orphan, which prune removes
+            storage.delete(key)
+
+
+@survives_restart
+def park(claim: Claim, pending: Pending) -> None:
+    """Leave a call at its vendor and free the thread. The remote id is all it takes to find it again."""
+    item, plan = claim.item, claim.item.step_plan
+    with contextlib.suppress(Gone), events.change(item.request_id) as change:
+        Attempt.objects.filter(pk=claim.attempt_id, ended_at__isnull=True).update(
+            stage=Stage.ACCEPTED,
+            remote_id=pending.remote_id,
+            accepted_at=change.now,
+            poll_at=change.now + timedelta(seconds=pending.poll_after_s),
+            park_until=change.now + timedelta(seconds=plan.park_s),
+        )
+        states.move(
+            change,
+            item.pk,
+            states.PARK,
+            fence=claim.fence,
+            lease_until=None,
+            progress=item.progress_at(item.step, pending.progress or 0),
+        )

@@ -1,0 +1,124 @@
+"""Stumbling: what follows an error. The next candidate, a wait, another try, or the end with a refund."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models.functions import Now
+
+from generation import events, lanes, queue, retry, states
+from generation.claim import Claim, fair_rank
+from generation.engine import closing
+from generation.engine.again import survives_restart
+from generation.engine.attempts import Gone, end_attempt
+from generation.engine.keeping import end_step
+from generation.models import Attempt, HoldReason, Item, ItemStatus, Outcome
+from generation.plan import INTERNAL
+from generation.retry import Verdict
+from providers.errors import AnswerLost, ProviderError
+
+GENERIC_MESSAGE = "The generation failed."
+
+
+@survives_restart
+def stumble(claim: Claim, error: ProviderError) -> None:
+    """Decide what follows an error: the next candidate, a wait, another try, or the end with a refund."""
+    try:
+        with events.change(claim.item.request_id) as change:
+            item = closing.locked(change, claim.item.pk)
+            if item.fence != claim.fence or item.status not in (ItemStatus.RUNNING, ItemStatus.WAITING):
+                raise Gone
+            _after_error(change, item, claim.attempt_id, error)
+    except Gone:
+        _late_error(claim, error)
+    if claim.item.lane != INTERNAL:
+        lanes.note_failure(claim.item.lane, error)
+
+
+def _after_error(change: events.Change, item: Item, attempt_id: int, error: ProviderError) -> None:
+    plan = item.step_plan
+    losses = item.losses + error.is_loss
+    following = lanes.next_open_candidate(plan, item.candidate)
+    waits = Attempt.objects.filter(item=item, round=change.round, step=item.step, outcome=Outcome.LIMITED).count()
+    decision = retry.decide(
+        plan.retry, error, starts=item.starts, waits=waits, has_next_candidate=following is not None
+    )
+    end_attempt(attempt_id, _OUTCOMES.get(decision.verdict, Outcome.FAILED), error, change.now)
+    if losses >= retry.MAX_LOSSES or decision.verdict is Verdict.GIVE_UP:
+        why = closing.Failure(error.code, str(error), retry.is_retryable(plan.retry, error), error.refundable)
+        Item.objects.filter(pk=item.pk).update(losses=losses)
+        if plan.required:
+            closing.fail(change, item, why, quarantine=losses >= retry.MAX_LOSSES)
+        else:
+            end_step(change, item, item.fence, {})
+    elif decision.verdict is Verdict.NEXT_CANDIDATE and following is not None:
+        _requeue(change, item, following, starts=item.starts - 1)
+    elif decision.verdict is Verdict.WAIT and error.ours:
+        _requeue(change, item, item.candidate, starts=item.starts - 1)
+    else:
+        is_wait = decision.verdict is Verdict.WAIT
+        states.move(
+            change,
+            item.pk,
+            states.RETRY,
+            told={"code": error.code, "wait_s": round(decision.wait_s, 3)},
+            hold_reason=HoldReason.RETRY,
+            run_after=change.now + timedelta(seconds=decision.wait_s),
+            starts=item.starts - is_wait,
+            losses=losses,
+            weight=item.weight if is_wait or plan.retry.weight_after_error is None else plan.retry.weight_after_error,
+            started_at=None,
+            progress=item.progress_at(item.step),
+            lease_until=None,
+        )
+
+
+_OUTCOMES = {Verdict.NEXT_CANDIDATE: Outcome.PASSED_ON, Verdict.WAIT: Outcome.LIMITED}
+
+
+def _requeue(change: events.Change, item: Item, candidate: int, **fields: Any) -> None:
+    """Put a locked item back into the lane of one of its candidates, ranked anew."""
+    lane = lanes.lane_of(item.step_plan, candidate)
+    states.move(
+        change,
+        item.pk,
+        states.REQUEUE,
+        candidate=candidate,
+        lane=lane,
+        rank=fair_rank(lane, item.weight, item.owner_id),
+        queued_at=change.now,
+        lease_until=None,
+        **fields,
+    )
+    queue.ring_after_commit(1)
+
+
+def bug_of(bug: Exception) -> ProviderError:
+    """Dress an unexpected exception as an error without a class; its text goes to staff only."""
+    return ProviderError(
+        "UNKNOWN_ERROR", GENERIC_MESSAGE, retryable=False, unclassified=True, detail=f"{type(bug).__name__}: {bug}"
+    )
+
+
+def _late_error(claim: Claim, error: ProviderError) -> None:
+    """Record an error that came after the item was taken away. It proves that nothing was produced, unless lost."""
+    if end_attempt(claim.attempt_id, Outcome.LATE, error, Now()) and not error.is_loss:
+        closing.confirm_cancelled(claim.item.pk)
+
+
+@survives_restart
+def lose(item: Item, fence: int, attempt: Attempt) -> None:
+    """Count an attempt's call as a loss, if this fence still holds the item."""
+    with events.change(item.request_id) as change:
+        item = closing.locked(change, item.pk)
+        if item.fence == fence and item.status == ItemStatus.RUNNING:
+            lose_locked(change, item, attempt)
+
+
+def lose_locked(change: events.Change, item: Item, attempt: Attempt) -> None:
+    """Count the call of an attempt as a loss whose answer nobody can find; the policy goes on from there."""
+    if item.adopts:
+        item.lane, item.adopts = lanes.lane_of(item.step_plan, item.candidate), None
+        Item.objects.filter(pk=item.pk).update(lane=item.lane, adopts=None)
+    _after_error(change, item, attempt.pk, AnswerLost(detail="the worker died"))
