@@ -205,19 +205,17 @@ def _tls() -> ssl.SSLContext:
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # `ipaddress.is_global` calls NAT64, 6to4, fec0::/10 and others global, so the ranges are written out.
-_NOT_PUBLIC_V4 = [
-    ipaddress.IPv4Network(text)
-    for text in (
-        "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 "
-        "192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24 198.18.0.0/15 "
-        "198.51.100.0/24 203.0.113.0/24 224.0.0.0/3 168.63.129.16/32"  # the last: a cloud's metadata service
-    ).split()
-]
+_V4 = """
+    0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24
+    192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24 198.18.0.0/15 198.51.100.0/24
+    203.0.113.0/24 224.0.0.0/3
+    168.63.129.16/32
+"""  # the last is no special range but a cloud's metadata service
+_NOT_PUBLIC_V4 = [ipaddress.IPv4Network(text) for text in _V4.split()]
 # Of IPv6 only global unicast is public, which leaves out ::1, v4-mapped, NAT64, fc00::/7, fe80::/10, fec0::/10.
 _PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
-_NOT_PUBLIC_V6 = [
-    ipaddress.IPv6Network(text) for text in "2001::/23 2001:db8::/32 2002::/16 2620:4f:8000::/48 3fff::/20".split()
-]
+_V6 = "2001::/23 2001:db8::/32 2002::/16 2620:4f:8000::/48 3fff::/20"
+_NOT_PUBLIC_V6 = [ipaddress.IPv6Network(text) for text in _V6.split()]
 
 
 def is_public(address: str) -> bool:

@@ -40,6 +40,10 @@ class Lane(models.Model):
 
     class Meta:
         ordering = ["name"]
+        permissions = [
+            ("pause_provider", "Can pause and resume lanes and the desk"),
+            ("see_provider_names", "Can see the real names of providers"),
+        ]
         constraints = [
             models.CheckConstraint(condition=Q(breaker__in=["closed", "open"]), name="lane_breaker_is_known"),
             models.CheckConstraint(

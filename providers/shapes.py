@@ -28,7 +28,9 @@ def wanted_size(inputs: Mapping[str, Any], *, step: int = 16, most_pixels: int, 
     width, height = _asked(inputs)
     width, height = max(width, math.ceil(height / 3)), max(height, math.ceil(width / 3))
     shrink = min(1.0, longest / max(width, height), math.sqrt(most_pixels / (width * height)))
-    return _rounded(width * shrink, step), _rounded(height * shrink, step)
+    across, down = _rounded(width * shrink, step), _rounded(height * shrink, step)
+    # Rounding may have stretched it beyond 3:1 again, so the shorter side grows.
+    return max(across, math.ceil(down / 3 / step) * step), max(down, math.ceil(across / 3 / step) * step)
 
 
 def nearest_size(inputs: Mapping[str, Any], sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:

@@ -18,7 +18,7 @@ class Spool:
     """Write, then `rewind()` and read `file`. Beyond `limit_bytes` `write` raises TooBig."""
 
     def __init__(self, limit_bytes: int) -> None:
-        self.file = cast(BinaryIO, SpooledTemporaryFile(max_size=IN_MEMORY_BYTES))
+        self.file = cast(BinaryIO, SpooledTemporaryFile(max_size=IN_MEMORY_BYTES))  # noqa: SIM115  who takes it closes it
         self.size_bytes = 0
         self._limit_bytes = limit_bytes
         self._hash = hashlib.sha256()

@@ -6,11 +6,8 @@ import logging
 import threading
 import time
 from collections import deque
-from functools import cache
 
 from config.api import redis as desk_redis
-from redis.commands.core import Script
-
 from providers.errors import RateLimited
 
 log = logging.getLogger(__name__)
@@ -43,17 +40,16 @@ def take(name: str, limit: int, window_s: float) -> None:
     if limit <= 0:
         return
     try:
-        wait_ms = int(_script()(keys=[f"atelier:window:{name}"], args=[int(window_s * 1000), limit]))
+        wait_ms = int(
+            desk_redis.client().register_script(_TAKE)(
+                keys=[f"atelier:window:{name}"], args=[int(window_s * 1000), limit]
+            )
+        )
     except desk_redis.DOWN:
         log.warning("redis is down, the window is counted per process", extra={"window": name})
         wait_ms = _take_locally(name, limit, window_s)
     if wait_ms:
         raise RateLimited(retry_after_s=min(300.0, max(1.0, wait_ms / 1000)), detail=f"our own window {name} is full")
-
-
-@cache
-def _script() -> Script:
-    return desk_redis.client().register_script(_TAKE)
 
 
 def _take_locally(name: str, limit: int, window_s: float) -> int:

@@ -77,7 +77,7 @@ class TimedReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         self._sock.settimeout(self._deadline.bound(self._read_timeout_s))
-        return cast("int | None", self._raw.readinto(buffer))  # type: ignore[attr-defined]
+        return cast("int | None", self._raw.readinto(buffer))
 
     def close(self) -> None:
         self._raw.close()
@@ -89,21 +89,20 @@ class TimedResponse(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         now = getattr(_call, "now", None)
         if now:
-            raw = cast(io.BufferedReader, self.fp).detach()
-            self.fp = io.BufferedReader(cast(Any, TimedReader(cast(io.RawIOBase, raw), sock, *now)))
+            self.fp = io.BufferedReader(TimedReader(self.fp.detach(), sock, *now))
 
 
 class _Timed:
     """What both kinds of connection add to urllib3's."""
 
-    response_class = TimedResponse
+    response_class: Any = TimedResponse
     sock: Any
     _used_at = 0.0
 
     @property
     def is_connected(self) -> bool:
         fresh = time.monotonic() - self._used_at < IDLE_S
-        return fresh and super().is_connected  # type: ignore[misc, no-any-return]
+        return fresh and super().is_connected  # type: ignore[misc]
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         now = getattr(_call, "now", None)

@@ -7,7 +7,7 @@ is lost. `style` and `response_format` belong to retired models and are refused 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -126,7 +126,7 @@ class OpenAI(Provider):
             estimates = self.conf["ESTIMATES_USD"]
             return Decimal(estimates.get(quality, estimates["medium"]))
         rates = self.conf["TOKEN_RATES_USD"]
-        today = max((day for day in rates if day <= date.today().isoformat()), default=min(rates))
+        today = max((day for day in rates if day <= datetime.now(UTC).date().isoformat()), default=min(rates))
         per_text, per_image, per_made = (Decimal(rate) / 1_000_000 for rate in rates[today])
         return text * per_text + image * per_image + made * per_made
 
