@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 QUEUE = "generation"
 BELL = "generation.jobs.answer_bell"
-KEEP_ENDED_S = 24 * 3600
 KEEP_FAILED_S = 7 * 24 * 3600
 # Counts shown to people are exact up to this, beyond it at most a second old.
 EXACT_UP_TO = 1000
@@ -53,7 +52,8 @@ def ring(count: int) -> None:
         missing = min(count, settings.WORKER_THREADS) - queue.count
         if missing > 0:
             jobs = [
-                Queue.prepare_data(BELL, timeout=-1, result_ttl=KEEP_ENDED_S, failure_ttl=KEEP_FAILED_S)
+                # A bell that was answered is forgotten: at ten a second, a day of them would fill Redis.
+                Queue.prepare_data(BELL, timeout=-1, result_ttl=0, failure_ttl=KEEP_FAILED_S)
                 for _ in range(missing)
             ]
             queue.enqueue_many(jobs)

@@ -148,6 +148,7 @@ class ThreadedWorker(BaseWorker):
         super().__init__(*args, **kwargs)
         crew.seats, crew.only = settings.WORKER_THREADS, Only.parse(settings.WORKER_ONLY)
         self.log_job_description = False
+        self.log.setLevel(logging.WARNING)  # three lines for each bell would drown what matters
 
     def work(self, burst: bool = False, *args: Any, **kwargs: Any) -> bool:
         """Answer bells until told to stop; with `burst` until nothing is left to do."""

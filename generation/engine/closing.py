@@ -167,15 +167,13 @@ def release_bundles(change: Change) -> None:
             return
         for item in items.filter(waiting, bundle=bundle).select_for_update().order_by("pk"):
             release(change, item)
+        queue.ring_after_commit(1)
         open_bundles += 1
 
 
 def release(change: Change, item: Item, **fields: Any) -> bool:
-    """Move a HELD item back into its lane, ranked as a newcomer of its owner. Rings after the commit."""
+    """Move a HELD item back into its lane, ranked as a newcomer of its owner."""
     rank = fair_rank(item.lane, item.weight, item.owner_id)
-    moved = states.move(
+    return states.move(
         change, item.pk, states.RELEASE, hold_reason="", run_after=None, rank=rank, queued_at=change.now, **fields
     )
-    if moved:
-        queue.ring_after_commit(1)
-    return moved

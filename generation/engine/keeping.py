@@ -16,7 +16,7 @@ from django.db import connection
 from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 
-from generation import events, images, lanes, queue, states, storage
+from generation import events, images, lanes, states, storage
 from generation.claim import Claim, front_rank
 from generation.engine import closing
 from generation.engine.again import survives_restart
@@ -97,8 +97,7 @@ def settle(claim: Claim, key: str, result: Result | None, *, error: str = "") ->
     """
     item = claim.item
     with events.change(item.request_id) as change:
-        left = {"key": key, "starts": item.starts, "seed": result.seed, "model": result.model} if result else {}
-        end_step(change, item, claim.fence, left)
+        end_step(change, item, claim.fence, _left_behind(item, key, result) if result else {})
         if result:
             _add_asset(item, claim.item.step_name, key, result.picture, change.now)
         Attempt.objects.filter(pk=claim.attempt_id).update(
@@ -109,6 +108,21 @@ def settle(claim: Claim, key: str, result: Result | None, *, error: str = "") ->
         )
     if result and item.lane != INTERNAL:
         lanes.note_success(item.lane)
+
+
+def _left_behind(item: Item, key: str, result: Result) -> dict[str, Any]:
+    """What a door needs to show a step's result, so that it reads no other row for it."""
+    candidates = item.step_plan.candidates
+    return {
+        "key": key,
+        "starts": item.starts,
+        "provider": candidates[item.candidate].provider if candidates else "",
+        "model": result.model,
+        "seed": result.seed,
+        "content_type": result.picture.content_type,
+        "width": result.picture.width,
+        "height": result.picture.height,
+    }
 
 
 def end_step(change: events.Change, item: Item, fence: int, left: dict[str, Any]) -> None:
@@ -154,7 +168,7 @@ def end_step(change: events.Change, item: Item, fence: int, left: dict[str, Any]
     )
     if not moved:
         raise Gone
-    queue.ring_after_commit(1)
+    # No bell: the thread that ends a step claims again before it goes.
 
 
 def _add_asset(item: Item, step: str, key: str, picture: images.Picture, now: datetime) -> None:

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from generation import events, queue, retry, states
+from generation import events, retry, states
 from generation.claim import front_rank
 from generation.engine import closing, stumbling
 from generation.engine.attempts import end_attempt
@@ -89,4 +89,3 @@ def _requeue(change: events.Change, item: Item, **fields: Any) -> None:
     lane = str(fields.pop("lane", item.lane))
     rank = front_rank(lane, item.weight)
     states.move(change, item.pk, states.REQUEUE, lane=lane, rank=rank, lease_until=None, **fields)
-    queue.ring_after_commit(1)

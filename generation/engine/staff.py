@@ -68,11 +68,13 @@ def release(
 ) -> int:
     """Queue held items again, with the caller's own priority; return how many."""
     with events.change(request_id, actor=actor, reserve=_numbers(request_id)) as change:
-        return sum(
+        released = sum(
             closing.release(change, item, weight=max(item.weight, WEIGHTS[item.priority]))
             for item in _locked(request_id, item_ids)
             if item.hold_reason in reasons
         )
+        queue.ring_after_commit(released)
+        return released
 
 
 def hold(request_id: UUID, item_ids: Iterable[int] | None = None, *, actor: str) -> int:

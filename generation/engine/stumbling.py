@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from generation import events, lanes, queue, retry, states
+from generation import events, lanes, retry, states
 from generation.claim import Claim, fair_rank
 from generation.engine import closing
 from generation.engine.again import survives_restart
@@ -91,7 +91,6 @@ def _requeue(change: events.Change, item: Item, candidate: int, **fields: Any) -
         lease_until=None,
         **fields,
     )
-    queue.ring_after_commit(1)
 
 
 def bug_of(bug: Exception) -> ProviderError:
