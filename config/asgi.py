@@ -12,6 +12,7 @@ from typing import Any, cast
 from a2wsgi import WSGIMiddleware
 from channels.routing import URLRouter
 from django.conf import settings
+from django.urls import re_path
 
 from config.wsgi import application as wsgi  # before our own rooms: it sets Django up
 from generation.live.routing import websocket_urlpatterns
@@ -25,7 +26,15 @@ Send = Callable[[Message], Awaitable[None]]
 EAGER_BODY_BYTES = 1024 * 1024
 
 http: Any = WSGIMiddleware(cast(Any, wsgi), workers=settings.WEB_THREADS)
-sockets: Any = URLRouter(websocket_urlpatterns)
+
+
+async def _no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse the handshake. Without it the router raises, and any stranger could fill the log with tracebacks."""
+    await receive()
+    await send({"type": "websocket.close", "code": 4404})
+
+
+sockets: Any = URLRouter([*websocket_urlpatterns, re_path("", cast(Any, _no_such_socket))])
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
