@@ -138,7 +138,7 @@ def waiting(door: str) -> int:
     """Count a door's items that wait and have nothing made yet, retries included. Exact up to 1,000."""
     capped = _one_figure(
         "SELECT count(*) FROM (SELECT 1 FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD')"
-        " AND step = 0 LIMIT %(most)s) AS some",
+        " AND step = 0 LIMIT %(most)s) AS nearest",
         {"door": door, "most": EXACT_UP_TO},
     )
     return capped if capped < EXACT_UP_TO else _all_waiting(door)
@@ -149,7 +149,7 @@ def position(item: Item) -> int:
     ahead = _one_figure(
         "SELECT count(*) FROM (SELECT 1 FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD')"
         " AND step = 0 AND weight >= %(weight)s AND (weight > %(weight)s OR (rank, id) < (%(rank)s, %(id)s))"
-        " LIMIT %(most)s) AS some",
+        " LIMIT %(most)s) AS nearest",
         {"door": item.door, "weight": item.weight, "rank": item.rank, "id": item.pk, "most": EXACT_UP_TO},
     )
     return ahead + 1 if ahead < EXACT_UP_TO else _far_position(item)

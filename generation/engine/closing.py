@@ -16,7 +16,7 @@ from credits import ledger
 from generation import events, queue, states
 from generation.claim import fair_rank
 from generation.events import Change
-from generation.models import EventKind, HoldReason, Item, ItemStatus, Request
+from generation.models import Chore, EventKind, HoldReason, Item, ItemStatus, Request
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,17 @@ def _give_back(change: Change, item: Item, credits: int, description: str, *, gi
     if gives_quota and item.quota_day:
         ledger.give_back_quota(item.owner_id, 1, item.quota_day)
         Item.objects.filter(pk=item.pk).update(quota_day=None)
+
+
+def cancel_at_vendor_later(change: Change, attempt_id: int) -> None:
+    """Have the vendor asked to stop a cancelled item's call, by a chore after the commit. Once per attempt."""
+    Chore.objects.get_or_create(
+        kind="cancel-at-vendor",
+        key=str(attempt_id),
+        done_at=None,
+        defaults={"args": {"attempt_id": attempt_id}, "run_after": change.now},
+    )
+    queue.ring_after_commit(1)
 
 
 def told_beside(request_id: UUID, group: str = "") -> dict[str, str]:

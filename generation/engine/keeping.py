@@ -200,17 +200,20 @@ def _late(claim: Claim, cost_usd: Decimal, key: str = "") -> None:
 
 @survives_restart
 def park(claim: Claim, pending: Pending) -> None:
-    """Leave a call at its vendor and free the thread. The remote id is all it takes to find it again."""
+    """Leave a call at its vendor and free the thread. The remote id is all it takes to find it again.
+
+    When the item was taken away meanwhile the id is kept all the same, so that the vendor can be asked to stop.
+    """
     item, plan = claim.item, claim.item.step_plan
-    with contextlib.suppress(Gone), events.change(item.request_id) as change:
-        Attempt.objects.filter(pk=claim.attempt_id, ended_at__isnull=True).update(
+    with events.change(item.request_id) as change:
+        is_open = Attempt.objects.filter(pk=claim.attempt_id, ended_at__isnull=True).update(
             stage=Stage.ACCEPTED,
             remote_id=pending.remote_id,
             accepted_at=change.now,
             poll_at=change.now + timedelta(seconds=pending.poll_after_s),
             park_until=change.now + timedelta(seconds=plan.park_s),
         )
-        states.move(
+        parked = states.move(
             change,
             item.pk,
             states.PARK,
@@ -218,3 +221,5 @@ def park(claim: Claim, pending: Pending) -> None:
             lease_until=None,
             progress=item.progress_at(item.step, pending.progress or 0),
         )
+        if is_open and not parked:
+            closing.cancel_at_vendor_later(change, claim.attempt_id)

@@ -142,10 +142,16 @@ _WRITE = """
 WITH news AS MATERIALIZED (
     SELECT * FROM unnest(%(attempts)s::bigint[], %(waits)s::float8[], %(progress)s::int[])
          AS n(attempt, wait_s, progress)
+), locked AS MATERIALIZED (
+    SELECT r.id FROM generation_request r
+    WHERE r.id IN (SELECT i.request_id FROM news n JOIN generation_attempt a ON a.id = n.attempt
+                   JOIN generation_item i ON i.id = a.item_id)
+    ORDER BY r.id FOR UPDATE
 ), polled AS (
     UPDATE generation_attempt a
     SET poll_at = clock_timestamp() + n.wait_s * interval '1 second', progress = n.progress
-    FROM news n WHERE a.id = n.attempt AND a.ended_at IS NULL
+    FROM news n CROSS JOIN (SELECT count(*) FROM locked) AS first
+    WHERE a.id = n.attempt AND a.ended_at IS NULL
     RETURNING a.item_id, n.progress
 ), moved AS MATERIALIZED (
     SELECT i.id, i.request_id, p.progress FROM polled p JOIN generation_item i ON i.id = p.item_id
@@ -153,11 +159,9 @@ WITH news AS MATERIALIZED (
 ), ordered AS MATERIALIZED (
     SELECT r.id, m.id AS item, m.progress, row_number() OVER (PARTITION BY r.id ORDER BY m.id) AS nth
     FROM generation_request r JOIN moved m ON m.request_id = r.id
-), locked AS MATERIALIZED (
-    SELECT id FROM generation_request WHERE id IN (SELECT id FROM ordered) ORDER BY id FOR UPDATE
 ), numbered AS (
     UPDATE generation_request r SET seq = seq + (SELECT max(nth) FROM ordered o WHERE o.id = r.id)
-    WHERE r.id IN (SELECT id FROM locked)
+    WHERE r.id IN (SELECT id FROM ordered)
     RETURNING r.id, r.owner_id, r.seq - (SELECT max(nth) FROM ordered o WHERE o.id = r.id) AS before
 ), stepped AS (
     UPDATE generation_item i SET progress = o.progress FROM ordered o

@@ -17,7 +17,7 @@ from credits import ledger
 from generation import events, lanes, queue, states
 from generation.claim import fair_rank
 from generation.engine import closing
-from generation.models import Attempt, Chore, EventKind, HoldReason, Item, ItemStatus, Request, Stage
+from generation.models import Attempt, EventKind, HoldReason, Item, ItemStatus, Request, Stage
 from generation.plan import WEIGHTS
 
 
@@ -44,13 +44,7 @@ def cancel(request_id: UUID, item_ids: Iterable[int] | None = None, *, actor: st
         for attempt_id in Attempt.objects.filter(
             item__in=done, ended_at__isnull=True, stage=Stage.ACCEPTED
         ).values_list("pk", flat=True):
-            Chore.objects.get_or_create(
-                kind="cancel-at-vendor",
-                key=str(attempt_id),
-                done_at=None,
-                defaults={"args": {"attempt_id": attempt_id}, "run_after": change.now},
-            )
-            queue.ring_after_commit(1)
+            closing.cancel_at_vendor_later(change, attempt_id)
     return Cancelled(tuple(done), refunded)
 
 

@@ -184,13 +184,16 @@ PARTS: tuple[Callable[[], int], ...] = (
 
 
 def _alone(part: Callable[[], int]) -> int:
-    """Run a part unless another process is at it. A fault in one part does not stop the others."""
+    """Run a part unless another process is at it. A fault in one part does not stop the others.
+
+    The lock is the connection's own, so a part must not give its connection back to the pool.
+    """
     with _try_lock(PARTS.index(part)) as got:
         if not got:
             return 0
         try:
             return part()
-        except LookupError:
+        except Exception:
             log.exception("a part of the sweep failed", extra={"part": part.__name__})
             return 0
 
