@@ -1,9 +1,9 @@
 """The threaded RQ worker: one process, many items in flight.
 
 A provider call is almost all waiting, so items run in threads. A bell is taken only when a thread is
-free, and says no more than "look"; a thread that ends an item claims again before it goes. One timer
-thread renews leases, looks for work by itself each second, and sweeps; so a lost bell, or Redis being
-away, costs at most a second.
+free, and says no more than "look"; a thread that ends an item claims again before it goes. Two clocks
+run beside: one renews leases, the other looks for work by itself each second and sweeps; so a lost bell,
+or Redis being away, costs at most a second.
 
 No signal ends a thread (RQ's time limits and stop command need one): every wait in a step has a deadline
 of its own, and a lease is renewed only while its step is inside that deadline.
@@ -15,10 +15,10 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import connection
@@ -36,6 +36,7 @@ from generation.engine import leases
 from providers.models import Lane
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 LOOK_EVERY_S = 1.0
 SHORTEST_LOOK_S = 0.05
@@ -154,8 +155,12 @@ class ThreadedWorker(BaseWorker):
         """Answer bells until told to stop; with `burst` until nothing is left to do."""
         self._install_signal_handlers()
         self._print_banner()
-        timer = threading.Thread(target=self._keep_time, name="timer", daemon=True)
-        timer.start()
+        clocks = [
+            threading.Thread(target=clock, name=clock.__name__, daemon=True)
+            for clock in (self._keep_leases, self._keep_looking)
+        ]
+        for clock in clocks:
+            clock.start()
         registered = answered = False
         while not crew.stopping.is_set():
             try:
@@ -170,7 +175,8 @@ class ThreadedWorker(BaseWorker):
                 registered = False
                 crew.stopping.wait(REDIS_AWAY_WAIT_S)
         self._drain()
-        timer.join(timeout=2 * LOOK_EVERY_S)
+        for clock in clocks:
+            clock.join(timeout=2 * LOOK_EVERY_S)
         if registered:
             self._say_goodbye()
         return answered
@@ -224,32 +230,43 @@ class ThreadedWorker(BaseWorker):
         except RedisError:
             log.info("Redis is away; this worker's entry expires by itself")
 
-    # The timer
+    # The clocks
 
-    def _keep_time(self) -> None:
-        """Renew leases, look, sweep and tell of oneself, each at its pace, until drained."""
-        renew_at = sweep_at = beat_at = 0.0
+    def _keep_leases(self) -> None:
+        """Renew leases and tell of oneself until drained. A thread of its own: no sweep may make a lease run out."""
+        renew_at = 0.0
         while not crew.stopping.is_set() or crew.busy:
-            now, wait_s = time.monotonic(), LOOK_EVERY_S
-            try:
-                if now >= renew_at:
-                    renew_at = now + settings.LEASE_S / 3
-                    leases.renew(crew.held())
-                if not crew.stopping.is_set():
-                    if now >= sweep_at:
-                        sweep_at = now + settings.SWEEP_INTERVAL_S
-                        engine.sweep()
-                    wait_s = self._look()
-                if now >= beat_at:
-                    beat_at = now + HEARTBEAT_EVERY_S
-                    self._tell()
-            except RedisError as error:
-                log.warning("no heartbeat while Redis is away: %s", type(error).__name__)
-            except Exception:
-                log.exception("the worker's timer stumbled")
-            finally:
-                connection.close()
-            time.sleep(wait_s) if crew.stopping.is_set() else crew.stopping.wait(wait_s)
+            if time.monotonic() >= renew_at:
+                renew_at = time.monotonic() + settings.LEASE_S / 4
+                self._try(lambda: leases.renew(crew.held()))
+            self._try(self._tell)
+            self._pause(min(HEARTBEAT_EVERY_S, settings.LEASE_S / 4))
+
+    def _keep_looking(self) -> None:
+        """Sweep at its pace, and look for work that no bell announced, until told to stop."""
+        sweep_at = 0.0
+        while not crew.stopping.is_set():
+            if time.monotonic() >= sweep_at:
+                sweep_at = time.monotonic() + settings.SWEEP_INTERVAL_S
+                self._try(engine.sweep)
+            self._pause(self._try(self._look) or LOOK_EVERY_S)
+
+    def _try(self, act: Callable[[], T]) -> T | None:
+        """Do one thing by the clock; a fault of it stops no clock. Gives the connection back."""
+        try:
+            return act()
+        except RedisError as error:
+            log.warning("Redis is away: %s", type(error).__name__)
+        except Exception:
+            log.exception("a clock of the worker stumbled")
+        finally:
+            connection.close()
+        return None
+
+    def _pause(self, wait_s: float) -> None:
+        """Wait; while the crew drains only until it is idle, so that leases are renewed to the end."""
+        if crew.stopping.wait(wait_s):
+            crew.wait_until_idle(min(wait_s, LOOK_EVERY_S))
 
     def _look(self) -> float:
         """Wake threads for what is due although no bell rang; return the seconds until the next look."""
