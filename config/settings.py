@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from django.templatetags.static import static
 
 from config import env
 from config.doors import DOORS as DOORS
@@ -205,6 +206,7 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "config.api.errors.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "LIST_SERIALIZER_ERRORS_AS_DICT": True,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Atelier",
@@ -214,6 +216,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "VisualTypeEnum": "generation.doors.visuals.serializers.TYPES",
+        "VisualStatusEnum": "generation.doors.visuals.answers.STATUSES",
+        "VisualBatchStatusEnum": "generation.doors.visuals.answers.BATCH_STATUSES",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.api.schema.add_problem",
@@ -315,7 +322,6 @@ OPENAI = {
     "BASE_URL": env.url("OPENAI_BASE_URL", "https://api.openai.com/v1", schemes=("https", "http")).rstrip("/"),
     "MODELS": {"main": env.text("OPENAI_MODEL", "gpt-image-2")},
     "TIMEOUT_S": env.number("OPENAI_TIMEOUT_S", 300.0),
-    "MAX_CONCURRENT": env.integer("OPENAI_MAX_CONCURRENT", 50, low=1),
     # Requests allowed in a window of seconds, shared by all workers; 0 is no limit.
     "WINDOW": (env.integer("OPENAI_REQUESTS_PER_MINUTE", 0, low=0), 60.0),
     "QUALITY": env.choice("OPENAI_QUALITY", "medium", ("auto", "low", "medium", "high")),
@@ -334,7 +340,6 @@ HUGGINGFACE = {
     "FAL_PATHS": {"main": env.text("HUGGINGFACE_FAL_PATH", "fal-ai/flux/dev")},
     "BILL_TO": env.text("HUGGINGFACE_BILL_TO", ""),
     "TIMEOUT_S": env.number("HUGGINGFACE_TIMEOUT_S", 180.0),
-    "MAX_CONCURRENT": env.integer("HUGGINGFACE_MAX_CONCURRENT", 50, low=1),
     "WINDOW": (env.integer("HUGGINGFACE_REQUESTS_PER_MINUTE", 0, low=0), 60.0),
     "POLL_S": env.number("HUGGINGFACE_POLL_S", 1.0),
     # Where result links may lead.
@@ -397,6 +402,37 @@ VISUAL_RUNNING_CANCEL_REFUND = env.choice(
 VISUAL_RETRY_BASE_S = env.integer("RETRY_DELAY_MS", 10000, low=0) / 1000
 VISUAL_RETRY_CAP_S = env.integer("RETRY_DELAY_MAX_MS", 300000, low=0) / 1000
 VISUAL_CALL_TIMEOUT_S = env.number("VISUAL_CALL_TIMEOUT_S", 300.0)
+
+# --- Console -------------------------------------------------------------------------------------
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Atelier",
+    "SITE_HEADER": "Atelier",
+    "SITE_SUBHEADER": "The desk",
+    "SITE_SYMBOL": "brush",
+    "SITE_URL": "/app/",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("icon.svg")}],
+    "ENVIRONMENT": "generation.admin.desk.badge",
+    "DASHBOARD_CALLBACK": "generation.admin.desk.fill",
+    "STYLES": [lambda request: static("console.css")],
+    "SIDEBAR": {"navigation": "generation.admin.menu.navigation"},
+    # The dashboard's accent, so that both look like one house.
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .014 42)",
+            "100": "oklch(94% .032 42)",
+            "200": "oklch(88% .065 42)",
+            "300": "oklch(80% .105 42)",
+            "400": "oklch(71% .15 41)",
+            "500": "oklch(62% .17 39)",
+            "600": "oklch(53% .16 37)",
+            "700": "oklch(46% .14 36)",
+            "800": "oklch(39% .115 36)",
+            "900": "oklch(34% .092 36)",
+            "950": "oklch(23% .065 34)",
+        },
+    },
+}
 
 # --- Logs ----------------------------------------------------------------------------------------
 
