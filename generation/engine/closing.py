@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Q
 
 from credits import ledger
 from generation import events, queue, states
@@ -165,26 +165,28 @@ def close_if_done(change: Change) -> None:
 
 
 def release_bundles(change: Change) -> None:
-    """Let held bundles begin while fewer than the request's cap are open."""
+    """Let held bundles begin while fewer than the request's cap are open.
+
+    A bundle that staff hold before it began takes no place; released, it waits for one like any other.
+    """
     cap = Request.objects.values_list("max_open_bundles", flat=True).get(pk=change.request_id)
     if cap is None:
         return
     items = Item.objects.filter(request_id=change.request_id, status__in=states.OPEN, bundle__isnull=False)
     waiting = Q(status=ItemStatus.HELD, hold_reason=HoldReason.BUNDLE)
-    open_bundles = items.exclude(waiting).values("bundle").distinct().count()
-    while open_bundles < cap:
-        bundle = items.filter(waiting).aggregate(first=Min("bundle"))["first"]
-        if bundle is None:
-            return
-        for item in items.filter(waiting, bundle=bundle).select_for_update().order_by("pk"):
-            release(change, item)
-        queue.ring_after_commit(1)
-        open_bundles += 1
+    kept_back = Q(status=ItemStatus.HELD, hold_reason=HoldReason.STAFF, first_started_at__isnull=True)
+    begun = set(items.exclude(waiting | kept_back).values_list("bundle", flat=True).distinct())
+    for bundle in items.filter(waiting).values_list("bundle", flat=True).distinct().order_by("bundle"):
+        if bundle in begun or len(begun) < cap:
+            begun.add(bundle)
+            for item in items.filter(waiting, bundle=bundle).select_for_update().order_by("pk"):
+                release(change, item)
+            queue.ring_after_commit(1)
 
 
 def release(change: Change, item: Item, **fields: Any) -> bool:
     """Move a HELD item back into its lane, ranked as a newcomer of its owner."""
-    rank = fair_rank(item.lane, item.weight, item.owner_id)
+    rank = fair_rank(item.lane, fields.get("weight", item.weight), item.owner_id)
     return states.move(
         change, item.pk, states.RELEASE, hold_reason="", run_after=None, rank=rank, queued_at=change.now, **fields
     )

@@ -6,8 +6,9 @@ Whoever uses a verb for staff writes the StaffAct (`generation.admin`); the even
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from uuid import UUID
 
 from django.db import transaction
@@ -62,13 +63,19 @@ def release(
 ) -> int:
     """Queue held items again, with the caller's own priority; return how many."""
     with events.change(request_id, actor=actor, reserve=_numbers(request_id)) as change:
-        released = sum(
-            closing.release(change, item, weight=max(item.weight, WEIGHTS[item.priority]))
-            for item in _locked(request_id, item_ids)
-            if item.hold_reason in reasons
-        )
+        held = [item for item in _locked(request_id, item_ids) if item.hold_reason in reasons]
+        released = sum(_release(change, item, weight=max(item.weight, WEIGHTS[item.priority])) for item in held)
         queue.ring_after_commit(released)
         return released
+
+
+def _release(change: events.Change, item: Item, *, weight: int) -> bool:
+    """Queue an item again; one of a bundle that had not begun goes back behind its request's own cap first."""
+    if item.bundle is None or item.first_started_at:
+        return closing.release(change, item, weight=weight)
+    Item.objects.filter(pk=item.pk).update(hold_reason=HoldReason.BUNDLE, weight=weight)
+    closing.release_bundles(change)
+    return True
 
 
 def hold(request_id: UUID, item_ids: Iterable[int] | None = None, *, actor: str) -> int:
@@ -92,8 +99,11 @@ def reprioritise(request_id: UUID, priority: str, item_ids: Iterable[int] | None
         waiting = [
             item for item in _locked(request_id, item_ids) if item.status in (ItemStatus.QUEUED, ItemStatus.HELD)
         ]
-        for nth, item in enumerate(waiting):
-            rank = fair_rank(item.lane, weight, item.owner_id) + nth
+        following: dict[str, Iterator[int]] = {}
+        for item in waiting:
+            if item.lane not in following:
+                following[item.lane] = count(fair_rank(item.lane, weight, item.owner_id))
+            rank = next(following[item.lane])
             Item.objects.filter(pk=item.pk).update(weight=weight, rank=rank, queued_at=change.now)
             change.record(EventKind.QUEUED, item.pk, weight=weight)
         queue.ring_after_commit(len(waiting))
@@ -121,10 +131,20 @@ def reopen(request_id: UUID, *, actor: str, charge: bool = False) -> int:
                 description=f"Reopened: {failed[0].price_key}",
                 metadata=closing.told_beside(request_id),
             )
+        beyond_cap = _beyond_cap(request_id, failed)
         for item in failed:
             _reopen_item(change, item, charged=item.price if charge else 0)
+            if item.bundle in beyond_cap:
+                states.move(change, item.pk, states.HOLD, hold_reason=HoldReason.BUNDLE)
         queue.ring_after_commit(len(failed))
         return len(failed)
+
+
+def _beyond_cap(request_id: UUID, items: Iterable[Item]) -> set[int | None]:
+    """The bundles that must wait when these items begin anew; nothing else of their request is open."""
+    cap = Request.objects.values_list("max_open_bundles", flat=True).get(pk=request_id)
+    bundles = sorted({item.bundle for item in items if item.bundle is not None})
+    return set() if cap is None else set(bundles[cap:])
 
 
 def _reopen_item(change: events.Change, item: Item, *, charged: int) -> None:
