@@ -52,7 +52,8 @@ class StepPlan:
 
     inputs: what the step receives (prompt, width, height …), JSON values only.
     candidates: tried in order; empty for our own image work.
-    passes: rounds of making and checking; 1 when nothing sends the item back here.
+    checks: names in `generation.steps.CHECKS`, asked about what the step leaves behind. A bad verdict sends
+    the item back to the step named `again_from` for another pass, while `passes` last; then it fails.
     timeout_s: the deadline of one call, after which its lease is no longer renewed.
     park_s: how long a call may stay parked at an asynchronous vendor.
     share: its part of the item's progress bar, beside the other steps' shares.
@@ -64,6 +65,7 @@ class StepPlan:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
     checks: tuple[str, ...] = ()
+    again_from: str = ""
     passes: int = 1
     timeout_s: float = 300.0
     park_s: float = 1800.0

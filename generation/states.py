@@ -44,6 +44,7 @@ class Move:
 
 S, E = ItemStatus, EventKind
 ADVANCE = Move("advance", (S.RUNNING,), S.QUEUED, E.STEP, takes_away=True)  # the next step waits in its lane
+AGAIN = Move("again", (S.RUNNING,), S.QUEUED, E.STEP, takes_away=True)  # a bad verdict: another pass
 RETRY = Move("retry", (S.RUNNING, S.WAITING), S.HELD, E.RETRYING, takes_away=True)  # due at run_after
 REQUEUE = Move("requeue", (S.RUNNING, S.WAITING, S.QUEUED), S.QUEUED, None, takes_away=True)  # nothing to tell
 PARK = Move("park", (S.RUNNING,), S.WAITING, E.PARKED, takes_away=True)  # the vendor works; the thread is free
@@ -62,7 +63,7 @@ GIVE_UP = Move("give up", (R.QUEUED, R.RUNNING), R.FAILED, E.REQUEST_FAILED)
 CALL_OFF = Move("call off", (R.QUEUED, R.RUNNING), R.CANCELLED, E.REQUEST_CANCELLED)
 REOPEN_REQUEST = Move("reopen", (R.COMPLETED, R.FAILED), R.RUNNING, E.REOPENED)
 
-ITEM_MOVES = (ADVANCE, RETRY, REQUEUE, PARK, FETCH, SUCCEED, FAIL, CANCEL, HOLD, RELEASE, REOPEN)
+ITEM_MOVES = (ADVANCE, AGAIN, RETRY, REQUEUE, PARK, FETCH, SUCCEED, FAIL, CANCEL, HOLD, RELEASE, REOPEN)
 REQUEST_MOVES = (START, COMPLETE, GIVE_UP, CALL_OFF, REOPEN_REQUEST)
 
 

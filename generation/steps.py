@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 
@@ -13,9 +14,12 @@ from generation.models import AssetKind, Item
 
 @dataclass(frozen=True)
 class Step:
-    """kind: what its result is stored as. work: makes the result from what earlier steps left behind."""
+    """kind: what its result is stored as; None when it leaves a verdict and no file.
 
-    kind: AssetKind
+    work: makes the result from what earlier steps left behind.
+    """
+
+    kind: AssetKind | None
     work: Callable[[Item], images.Picture] | None = None
 
 
@@ -28,4 +32,16 @@ def make_thumbnail(item: Item) -> images.Picture:
 STEPS: dict[str, Step] = {
     "generate": Step(AssetKind.IMAGE),
     "thumbnail": Step(AssetKind.THUMBNAIL, make_thumbnail),
+    "verify": Step(None),
+}
+
+
+def shows_no_text(verdict: Mapping[str, Any]) -> bool:
+    """Clean only when the checker says false to both; a missing or odd answer counts as text."""
+    return verdict.get("has_text") is False and verdict.get("has_annotations") is False
+
+
+# name -> is what the step left behind good enough to go on?
+CHECKS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+    "no-text": shows_no_text,
 }

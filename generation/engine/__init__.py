@@ -3,6 +3,7 @@
 intake      submit: a plan becomes rows, paid for
 working     one claimed item through one step
 keeping     what was made is checked, stored and settled; what is still being made is parked
+judging     a verdict instead of a file, and another pass after a bad one
 stumbling   what follows an error: the next candidate, a wait, another try, the end
 polling     parked calls at asynchronous vendors
 closing     how items and requests end, and what is given back

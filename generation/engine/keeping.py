@@ -53,11 +53,15 @@ def checked(made: Made, attempt_id: int) -> Result:
     return Result(picture, made.cost_usd, made.seed, made.model)
 
 
-def keep(claim: Claim, result: Result) -> None:
-    """Store a result and settle its step. Store before the move: a crash between leaves an orphan, no false success."""
+def keep(claim: Claim, made: Made) -> None:
+    """Store what was made and settle its step.
+
+    Store before the move: a crash between them leaves an orphan, the other order a success without a picture.
+    """
+    result = checked(made, claim.attempt_id)
     key = storage.work_key(claim.item, claim.item.step_name, claim.fence, result.picture.extension)
     if not _received(claim, key, result):
-        _late(claim, result.cost_usd)
+        late(claim, result.cost_usd)
         return
     connection.close()
     try:
@@ -67,7 +71,7 @@ def keep(claim: Claim, result: Result) -> None:
     try:
         settle(claim, key, result)
     except Gone:
-        _late(claim, result.cost_usd, key)
+        late(claim, result.cost_usd, key)
 
 
 @survives_restart
@@ -154,7 +158,8 @@ def end_step(change: events.Change, item: Item, fence: int, left: dict[str, Any]
         fence=fence,
         told={"step": name},
         step=item.step + 1,
-        pass_no=0,
+        # A pass spans making and checking; the step that checked it ends it.
+        pass_no=0 if item.step_plan.checks else item.pass_no,
         candidate=0,
         starts=0,
         adopts=None,
@@ -172,11 +177,14 @@ def end_step(change: events.Change, item: Item, fence: int, left: dict[str, Any]
 
 
 def _add_asset(item: Item, step: str, key: str, picture: images.Picture, now: datetime) -> None:
+    kind = STEPS[step].kind
+    if kind is None:
+        raise LookupError(f"step {step} leaves no file")
     Asset.objects.create(
         owner_id=item.owner_id,
         request_id=item.request_id,
         item=item,
-        kind=STEPS[step].kind,
+        kind=kind,
         step=step,
         key=key,
         content_type=picture.content_type,
@@ -189,7 +197,7 @@ def _add_asset(item: Item, step: str, key: str, picture: images.Picture, now: da
 
 
 @survives_restart
-def _late(claim: Claim, cost_usd: Decimal, key: str = "") -> None:
+def late(claim: Claim, cost_usd: Decimal, key: str = "") -> None:
     """Record a result that nobody waits for any more. Its file goes when the item was cancelled."""
     ended = end_attempt(claim.attempt_id, Outcome.LATE, None, Now())
     Attempt.objects.filter(pk=claim.attempt_id, outcome=Outcome.LATE).update(cost_usd=cost_usd)

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from generation import events, states
 from generation.claim import Claim
-from generation.engine import closing, keeping, stumbling
+from generation.engine import closing, judging, stumbling
 from generation.engine.attempts import Gone, end_attempt
 from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome, Stage
 from providers import registry
@@ -108,7 +108,7 @@ def _ended(one: Parked, answer: Made | ProviderError) -> None:
     try:
         if isinstance(answer, ProviderError):
             raise answer
-        keeping.keep(claim, keeping.checked(answer, one.attempt.pk))
+        judging.take(claim, answer)
     except ProviderError as error:
         stumbling.stumble(claim, error)
     except Gone:

@@ -22,7 +22,8 @@ from generation.claim import Claim
 from generation.engine import closing
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone, end_attempt
-from generation.engine.keeping import Result, checked, keep, park, settle
+from generation.engine.judging import take
+from generation.engine.keeping import Result, park, settle
 from generation.engine.stumbling import bug_of, lose, stumble
 from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome
 from generation.plan import INTERNAL, StepPlan
@@ -57,7 +58,7 @@ def _ask_provider(claim: Claim) -> None:
     try:
         answer = _call(claim, plan)
         if isinstance(answer, Made):
-            keep(claim, checked(answer, claim.attempt_id))
+            take(claim, answer)
         else:
             park(claim, answer)
     except ProviderError as error:

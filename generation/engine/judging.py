@@ -1,0 +1,75 @@
+"""Judging: a step that leaves a verdict instead of a file, and what follows a bad one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from generation import events, lanes, states
+from generation.claim import Claim, front_rank
+from generation.engine import closing
+from generation.engine.again import survives_restart
+from generation.engine.attempts import Gone
+from generation.engine.keeping import end_step, keep, late
+from generation.models import Attempt, Item, ItemStatus, Outcome, Stage
+from generation.steps import CHECKS, STEPS
+from providers.base import Made
+
+NOT_GOOD_ENOUGH = closing.Failure("CHECK_FAILED", "No result passed the checks.", retryable=False)
+
+
+def take(claim: Claim, made: Made) -> None:
+    """Take what a provider made: keep its file, or judge by its verdict when the step makes none."""
+    if STEPS[claim.item.step_name].kind is None:
+        _judge(claim, made)
+    else:
+        keep(claim, made)
+
+
+@survives_restart
+def _judge(claim: Claim, made: Made) -> None:
+    """Write down a verdict, and go on, back for another pass, or fail when no pass is left."""
+    item, plan = claim.item, claim.item.step_plan
+    left = {**made.extra, "starts": item.starts, "model": made.model}
+    is_good = all(CHECKS[name](made.extra) for name in plan.checks)
+    try:
+        with events.change(item.request_id) as change:
+            if is_good:
+                end_step(change, item, claim.fence, left)
+            elif item.pass_no + 1 < plan.passes:
+                _go_back(change, item, claim.fence, left)
+            else:
+                held = closing.locked(change, item.pk)
+                if held.fence != claim.fence or held.status != ItemStatus.RUNNING:
+                    raise Gone
+                closing.fail(change, held, NOT_GOOD_ENOUGH)
+            Attempt.objects.filter(pk=claim.attempt_id).update(
+                stage=Stage.SETTLED, outcome=Outcome.MADE, cost_usd=made.cost_usd, ended_at=change.now
+            )
+    except Gone:
+        late(claim, made.cost_usd)
+
+
+def _go_back(change: events.Change, item: Item, fence: int, left: dict[str, Any]) -> None:
+    """Send an item back to make its result anew, one pass on. It keeps its weight. Raises Gone."""
+    names = [step["name"] for step in item.steps]
+    target = names.index(item.step_plan.again_from)
+    lane = lanes.lane_of(item.plan_of(target), 0)
+    moved = states.move(
+        change,
+        item.pk,
+        states.AGAIN,
+        fence=fence,
+        told={"step": item.step_name, "pass": item.pass_no + 1},
+        step=target,
+        pass_no=item.pass_no + 1,
+        candidate=0,
+        starts=0,
+        lane=lane,
+        rank=front_rank(lane, item.weight),
+        queued_at=change.now,
+        results={**item.results, item.step_name: left},
+        progress=item.progress_at(target),
+        lease_until=None,
+    )
+    if not moved:
+        raise Gone
