@@ -63,17 +63,16 @@ def ring(count: int) -> None:
 
 def ring_after_commit(count: int) -> None:
     """Ring once after the commit for everything that this transaction queued."""
-    waiting: dict[str, int] | None = getattr(_pending, "rings", None)
-    if waiting is None or not connection.in_atomic_block:
-        waiting = _pending.rings = {"count": 0}
+    # Asked of the connection, because a rollback forgets what was to follow and tells nobody.
+    if any(follows is _ring_pending for _, follows, _ in connection.run_on_commit):
+        _pending.count += count
+    else:
+        _pending.count = count
         transaction.on_commit(_ring_pending)
-    waiting["count"] += count
 
 
 def _ring_pending() -> None:
-    waiting, _pending.rings = _pending.rings, None
-    if waiting:
-        ring(waiting["count"])
+    ring(_pending.count)
 
 
 @dataclass(frozen=True)
