@@ -24,6 +24,7 @@ NEUTRAL = (Outcome.LATE, Outcome.NOT_SENT, Outcome.ADOPTED)
 # A refused prompt or picture says nothing of it either; a refused key or an empty account says all.
 CUSTOMERS_CODES = ("CONTENT_REJECTED", "INVALID_INPUT", "RATE_LIMITED")
 OUR_CODES = ("PROVIDER_AUTH", "PROVIDER_CREDIT")
+OURS = "our key, account or setting was refused"
 
 
 def lane_of(plan: StepPlan, candidate: int) -> str:
@@ -58,7 +59,7 @@ def note_failure(lane: str, error: ProviderError) -> None:
             cooldown_until=until, cooldown_reason="the provider asked us to slow down"
         )
         return
-    if reason := breaker.reason(_recent(lane), now):
+    if reason := OURS if error.ours else breaker.reason(_recent(lane), now):
         Lane.objects.filter(name=lane, breaker="closed").update(
             breaker="open", breaker_reason=reason, opened_at=now, probe_at=breaker.next_probe(now)
         )
@@ -104,7 +105,8 @@ def evacuate() -> int:
     moved = 0
     for lane in closed_lanes():
         with transaction.atomic():
-            waiting = Item.objects.filter(lane=lane.name, status=ItemStatus.QUEUED).order_by("-weight", "rank", "id")
+            waiting = Item.objects.filter(lane=lane.name, status=ItemStatus.QUEUED, adopts__isnull=True)
+            waiting = waiting.order_by("-weight", "rank", "id")
             for item in waiting.select_for_update(skip_locked=True)[:MOVE_BATCH]:
                 index = next_open_candidate(item.step_plan, item.candidate)
                 if index is not None:
