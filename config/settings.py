@@ -277,7 +277,7 @@ WORKER_THREADS = env.integer(
 )
 WORKER_DRAIN_S = env.integer("WORKER_DRAIN_S", 30, low=0, high=3600)
 WORKER_ONLY = env.words("WORKER_ONLY")
-LEASE_S = env.integer("LEASE_S", 60, low=5, high=3600)
+LEASE_S = env.integer("LEASE_S", 60, low=1, high=3600)
 SWEEP_INTERVAL_S = env.integer("QUEUE_PROCESSING_INTERVAL", 3000, low=100) / 1000
 AGEING_S = env.integer("AGEING_S", 600, low=1)
 AUDIT_INTERVAL_S = env.integer("AUDIT_INTERVAL_S", 600, low=1)
