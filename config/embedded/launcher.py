@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from types import FrameType
 
@@ -87,11 +86,16 @@ def _run(desk: ExitStack) -> None:
     is_embedded = _start_services(keeper)
     simulator = _simulator(port)
     _write_run_file(desk)
+    # Starting Python is most of the wait: web and simulator, which need no tables yet, start meanwhile.
+    for part in [*simulator, _web(port)]:
+        keeper.add(part)
     has_people = _prepare(desk, is_embedded)
     print("Starting web and workers …", flush=True)
-    for part in [*simulator, *_parts(port)]:
-        keeper.add(part)
+    first, *others = _workers()
+    keeper.add(first)
     keeper.until(lambda: first_request.is_healthy(base), HEALTHY_S, "the desk was not healthy")
+    for part in others:
+        keeper.add(part)
 
     if has_people:
         picture = paths.state_dir() / "first-picture.png"
@@ -167,13 +171,16 @@ def _simulator(port: int) -> list[Part]:
     return [_python("simulator", "manage.py", "simulator", "--port", str(its_port))]
 
 
-def _parts(port: int) -> Iterator[Part]:
+def _web(port: int) -> Part:
     where = ["--host", "127.0.0.1", "--port", str(port), "--timeout-graceful-shutdown", "3"]
     quiet = ["--no-access-log", "--no-server-header", "--no-proxy-headers", "--log-level", "warning"]
-    yield _python("web", "-m", "uvicorn", "config.asgi:application", *where, *quiet)
-    how = ["--worker-class", WORKER_CLASS, "--serializer", "rq.serializers.JSONSerializer"]
-    for number in range(1, env.integer("WORKERS", 2, low=1, high=64) + 1):
-        yield _python(f"worker-{number}", "manage.py", "rqworker", "generation", *how)
+    return _python("web", "-m", "uvicorn", "config.asgi:application", *where, *quiet)
+
+
+def _workers() -> list[Part]:
+    how = ["--worker-class", WORKER_CLASS, "--serializer", "rq.serializers.JSONSerializer", "--skip-checks"]
+    count = env.integer("WORKERS", 2, low=1, high=64)
+    return [_python(f"worker-{n}", "manage.py", "rqworker", "generation", *how) for n in range(1, count + 1)]
 
 
 def _python(name: str, *argv: str) -> Part:

@@ -8,21 +8,15 @@ the desk nor another run.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Generator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from config import env
-from config.embedded import services
-from config.embedded.children import Part
+from config.embedded import services, throwaway
 
 PREFIX = "atelier-test-"
-OLD_S = 86_400
 
 _run = ExitStack()
 
@@ -45,34 +39,6 @@ def pytest_unconfigure() -> None:
 def _begin() -> None:
     os.environ["LOCAL"] = "1"
     os.environ.setdefault("PROVIDERS_MODE", "simulated")
-    _remove_what_killed_runs_left()
-    folder = _run.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX))
-    Path(folder).chmod(0o711 if os.getuid() == 0 else 0o700)
-    os.environ["ATELIER_STATE_DIR"] = folder
-    os.environ.pop("MEDIA_ROOT", None)
     wants_database = not env.text("DATABASE_URL", "")
     wants_redis = not (env.text("REDIS_URL", "") or env.text("REDIS_HOST", ""))
-    if not (wants_database or wants_redis):
-        return
-    _run.enter_context(services.the_only_one())
-    services.prepare()
-    _run.callback(services.clean_up)
-    if wants_database:
-        _keep(services.postgres(durable=False))
-        os.environ["DATABASE_URL"] = services.database_url()
-    if wants_redis:
-        _keep(services.redis())
-        os.environ["REDIS_URL"] = services.redis_url()
-
-
-def _keep(part: Part) -> None:
-    _run.callback(part.stop)
-    part.start()
-    services.await_start(part)
-
-
-def _remove_what_killed_runs_left() -> None:
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        info = folder.stat()
-        if info.st_uid == os.getuid() and time.time() - info.st_mtime > OLD_S:
-            shutil.rmtree(folder)
+    _run.enter_context(throwaway.run(PREFIX, postgres=wants_database, redis=wants_redis))
