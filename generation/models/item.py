@@ -115,6 +115,11 @@ class Item(models.Model):
                 fields=["deadline_at"], name="item_deadline", condition=Q(status__in=["QUEUED", "HELD", "WAITING"])
             ),
             models.Index(fields=["door", "created_at"], name="item_of_door"),
+            models.Index(
+                fields=["door", "first_started_at"],
+                name="item_first_started",
+                condition=Q(first_started_at__isnull=False),
+            ),
             models.Index(fields=["quarantined_at"], name="item_quarantined", condition=Q(quarantined_at__isnull=False)),
         ]
 

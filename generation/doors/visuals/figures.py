@@ -1,0 +1,88 @@
+"""The desk's figures as the visual-generation contract defines them (section 10): queue, waits, health."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from django.db import connection
+
+from generation.doors.visuals.plan import DOOR
+
+# Exact up to this many requests, beyond it at most a second old.
+EXACT_UP_TO = 1000
+REMEMBERED_S = 1.0
+
+CRITICAL_RATE, WARNING_RATE, WARNING_LENGTH = 0.5, 0.2, 100
+
+# `queued` for people is an item that waits at its first step; once something is made it is in progress.
+_FIGURES = """
+WITH waiting AS (
+    SELECT count(*) FILTER (WHERE step = 0 AND priority = 'urgent') AS urgent,
+           count(*) FILTER (WHERE step = 0 AND priority = 'high') AS high,
+           count(*) FILTER (WHERE step = 0 AND priority = 'normal') AS normal,
+           count(*) FILTER (WHERE step = 0 AND priority = 'low') AS low,
+           count(*) FILTER (WHERE step > 0) AS half_made
+    FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD')
+), day AS (
+    SELECT count(*) AS total,
+           count(*) FILTER (WHERE status = 'SUCCEEDED') AS completed,
+           count(*) FILTER (WHERE status = 'FAILED') AS failed,
+           avg(extract(epoch FROM finished_at - started_at)) AS average_generation_s
+    FROM generation_item WHERE door = %(door)s AND created_at >= now() - interval '24 hours'
+)
+SELECT urgent, high, normal, low,
+       half_made
+       + (SELECT count(*) FROM generation_item WHERE door = %(door)s AND status = 'RUNNING')
+       + (SELECT count(*) FROM generation_item WHERE door = %(door)s AND status = 'WAITING'),
+       total, completed, failed, COALESCE(average_generation_s, 0)::float8,
+       COALESCE((SELECT avg(extract(epoch FROM first_started_at - created_at)) FROM generation_item
+                 WHERE door = %(door)s AND first_started_at >= now() - interval '24 hours'), 0)::float8
+FROM waiting, day
+"""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Counts of now; totals and means (in seconds) of the last 24 hours."""
+
+    urgent: int
+    high: int
+    normal: int
+    low: int
+    active: int
+    total: int
+    completed: int
+    failed: int
+    average_generation_s: float
+    average_wait_s: float
+
+    @property
+    def queue_length(self) -> int:
+        return self.urgent + self.high + self.normal + self.low
+
+    @property
+    def system_status(self) -> str:
+        """Strict comparisons, as the source system made them. Cancelled and unfinished ones count as created."""
+        failure_rate = self.failed / self.total if self.total else 0.0
+        if failure_rate > CRITICAL_RATE:
+            return "critical"
+        if failure_rate > WARNING_RATE or self.queue_length > WARNING_LENGTH:
+            return "warning"
+        return "healthy"
+
+
+_known: tuple[float, Figures] | None = None
+
+
+def figures() -> Figures:
+    """Read the figures. One query, none while big ones are less than a second old."""
+    global _known
+    if _known and time.monotonic() - _known[0] < REMEMBERED_S:
+        return _known[1]
+    with connection.cursor() as cursor:
+        cursor.execute(_FIGURES, {"door": DOOR})
+        found = Figures(*cursor.fetchone())
+    is_big = found.total > EXACT_UP_TO or found.queue_length > EXACT_UP_TO
+    _known = (time.monotonic(), found) if is_big else None
+    return found
