@@ -21,7 +21,7 @@ urlpatterns = [
     path("metrics", health.metrics, name="metrics"),
     path("api/auth/", include("config.api.urls")),
     path("api/credits/", include("credits.urls")),
-    path("api/credits/", include("credits.urls")),
+    path("api/visual-generation/", include("generation.doors.visuals.urls")),
     path("api/schema", schema_view, name="schema"),
     path("api/docs", docs_view, name="docs"),
     path("files/<path:key>", files.serve, name="file"),
