@@ -128,6 +128,8 @@ class Crew:
 
 
 crew = Crew()
+# Two threads find that we are not registered; RQ refuses the second.
+_registering = threading.Lock()
 
 
 class NoDeathPenalty(BaseDeathPenalty):
@@ -165,7 +167,7 @@ class ThreadedWorker(BaseWorker):
         while not crew.stopping.is_set():
             try:
                 if not registered:
-                    self.register_birth()
+                    self._tell()
                     registered = True
                 answered |= self._answer_next_bell(burst)
                 if burst and crew.wait_until_idle(BELL_WAIT_S) and not crew.wake_for(engine.due(1)):
@@ -280,10 +282,11 @@ class ThreadedWorker(BaseWorker):
         return min(LOOK_EVERY_S, max(SHORTEST_LOOK_S, due_in_s))
 
     def _tell(self) -> None:
-        """Send the heartbeat with our own figures; after Redis was emptied, register anew."""
-        if not self.connection.hexists(self.key, "birth"):
-            self.connection.delete(self.key)
-            self.register_birth()
+        """Send the heartbeat with our own figures; at first, and after Redis was emptied, register."""
+        with _registering:
+            if not self.connection.hexists(self.key, "birth"):
+                self.connection.delete(self.key)
+                self.register_birth()
         with self.connection.pipeline() as pipeline:
             self.heartbeat(int(HEARTBEAT_EVERY_S * 6), pipeline=pipeline)
             pipeline.hset(self.key, mapping={"threads": crew.seats, "busy": crew.busy})
