@@ -168,7 +168,7 @@ def _simulator(port: int) -> list[Part]:
         return []
     its_port = next(free for free in range(port + 10, port + 1000, 10) if _is_free(free))
     os.environ["SIMULATOR_URL"] = f"http://127.0.0.1:{its_port}"
-    return [_python("simulator", "manage.py", "simulator", "--port", str(its_port))]
+    return [_python("simulator", "-m", "config.embedded.simulate", str(its_port))]
 
 
 def _web(port: int) -> Part:

@@ -102,7 +102,7 @@ class Supervisor:
         pause_s = min(MAX_PAUSE_S, 0.2 * 2 ** (kept.failures - 1))
         kept.start_at = time.monotonic() + pause_s
         say(f"{kept.part.name} {_how_it_ended(kept.part)}; starting it again in {pause_s:.1f} s")
-        if kept.failures >= HOPELESS and not self._is_waiting:
+        if kept.failures == HOPELESS and not self._is_waiting:
             say(f"{kept.part.name} keeps ending; its log ends with:\n{kept.part.last_lines()}")
 
     def _show_complaints(self, kept: _Kept) -> None:
