@@ -133,6 +133,7 @@ def test_a_wrong_method_is_405_and_names_the_right_ones(alices: APIClient) -> No
     assert "POST" in answer.headers["Allow"]
 
 
+@pytest.mark.urls("config.urls")
 def test_an_unknown_api_path_is_json_and_another_path_is_a_page(client: APIClient) -> None:
     assert problem(client.get("/api/nothing/here"))["code"] == "NOT_FOUND"
     assert client.get("/nothing").headers["Content-Type"].startswith("text/html")
