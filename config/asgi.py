@@ -39,7 +39,8 @@ sockets: Any = URLRouter([*websocket_urlpatterns, re_path("", cast(Any, _no_such
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        await http(_without_doubles(scope), await _eager(receive), send)
+        replay, size = await _eager(receive)
+        await http(_for_wsgi(scope, size), replay, send)
     elif scope["type"] == "websocket":
         await sockets(scope, receive, send)
     else:
@@ -55,13 +56,20 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-def _without_doubles(scope: Scope) -> Scope:
-    """Drop headers with an underscore: WSGI would take `X_Forwarded_For` for `X-Forwarded-For`."""
-    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if b"_" not in name]}
+def _for_wsgi(scope: Scope, size: int) -> Scope:
+    """Say in headers what WSGI goes by, and nothing doubtful.
+
+    Underscores are dropped: WSGI would take `X_Forwarded_For` for `X-Forwarded-For`. A body sent in chunks
+    has no length, and WSGI would take it for empty; one that was not taken in whole counts as too long.
+    """
+    headers = [(name, value) for name, value in scope["headers"] if b"_" not in name]
+    if size and not any(name == b"content-length" for name, _ in headers):
+        headers.append((b"content-length", str(size).encode()))
+    return {**scope, "headers": headers}
 
 
-async def _eager(receive: Receive) -> Receive:
-    """Take the body in, up to a limit, and hand it on as if it came now."""
+async def _eager(receive: Receive) -> tuple[Receive, int]:
+    """Take the body in, up to a limit, and hand it on as if it came now; return also how many bytes it has."""
     messages: list[Message] = []
     size = 0
     while size <= EAGER_BODY_BYTES:
@@ -75,4 +83,4 @@ async def _eager(receive: Receive) -> Receive:
     async def replay() -> Message:
         return messages.pop() if messages else await receive()
 
-    return replay
+    return replay, size

@@ -68,7 +68,7 @@ def test_the_server_may_start_and_stop_it(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_header_that_only_looks_like_a_trusted_one_is_dropped() -> None:
     scope = make_scope("http", "/", (b"x_forwarded_for", b"6.6.6.6"), (b"x-forwarded-for", b"1.2.3.4"))
 
-    names = [name for name, _ in asgi._without_doubles(scope)["headers"]]
+    names = [name for name, _ in asgi._for_wsgi(scope, 0)["headers"]]
 
     assert names == [b"host", b"x-forwarded-for"]
 
@@ -86,7 +86,7 @@ def test_a_body_arrives_whole_whatever_its_size(first_piece: bytes) -> None:
         return taken[-1]
 
     async def call() -> tuple[int, list[Message]]:
-        replay = await asgi._eager(receive)
+        replay, _ = await asgi._eager(receive)
         return len(taken), [await replay(), await replay()]
 
     taken_before, replayed = asyncio.run(call())
@@ -94,3 +94,15 @@ def test_a_body_arrives_whole_whatever_its_size(first_piece: bytes) -> None:
     assert replayed == pieces
     # A small body is waited for before a thread is taken; a big one is handed on as it comes.
     assert taken_before == (2 if len(first_piece) < asgi.EAGER_BODY_BYTES else 1)
+
+
+def test_a_body_sent_in_chunks_has_a_length_for_wsgi() -> None:
+    chunks = [{"body": b'{"a": ', "more_body": True}, {"body": b"1}", "more_body": False}]
+
+    async def receive() -> Message:
+        return chunks.pop(0)
+
+    _, size = asyncio.run(asgi._eager(receive))
+    headers = asgi._for_wsgi(make_scope("http", "/", (b"transfer-encoding", b"chunked")), size)["headers"]
+
+    assert (b"content-length", b"8") in headers
