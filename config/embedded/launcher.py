@@ -157,6 +157,8 @@ def _prepare(desk: ExitStack, is_embedded: bool) -> bool:
     part.start()
     assert part.process is not None
     code = part.process.wait()
+    if code == prepare.REFUSED:
+        raise StartError(part.last_lines(1).strip())
     if code not in (prepare.DONE, prepare.NOT_OURS):
         raise StartError(f"the desk could not be prepared; the log ends with:\n{part.last_lines()}")
     return code == prepare.DONE

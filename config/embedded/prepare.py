@@ -6,6 +6,7 @@ import os
 import sys
 
 import django
+from django.db.utils import OperationalError
 
 from config import env
 
@@ -13,8 +14,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 ENOUGH, FULL = 50, 500
 PEOPLE = ("demo", "staff")
-# What the process says with its exit status.
-DONE, FAILED, NOT_OURS = 0, 1, 3
+# What the process says with its exit status; REFUSED has one line of reason.
+DONE, NOT_OURS, REFUSED = 0, 3, 4
 
 
 def main() -> int:
@@ -49,5 +50,8 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except env.SettingError as error:
-        print(f"atelier: {error}", file=sys.stderr)
-        sys.exit(FAILED)
+        print(error, file=sys.stderr)
+        sys.exit(REFUSED)
+    except OperationalError as error:
+        print(f"the database cannot be used, see DATABASE_URL: {error}", file=sys.stderr)
+        sys.exit(REFUSED)
