@@ -53,7 +53,8 @@ def configure(options: dict[str, Any]) -> None:
             "disable_existing_loggers": False,
             "formatters": {"line": {"()": formatter}},
             "filters": {"faults": {"()": Faults}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            # The level is held here too: some libraries set one of their own.
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "level": options["level"]}},
             "root": {"handlers": ["stderr"], "level": options["level"]},
             # These bring handlers of their own; their lines go through ours alone.
             "loggers": {
