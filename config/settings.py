@@ -405,12 +405,15 @@ VISUAL_CALL_TIMEOUT_S = env.number("VISUAL_CALL_TIMEOUT_S", 300.0)
 
 # --- Console -------------------------------------------------------------------------------------
 
+# Dates as staff read them: a day clock of 24 hours, short enough for a column.
+FORMAT_MODULE_PATH = "config.formats"
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Atelier",
     "SITE_HEADER": "Atelier",
     "SITE_SUBHEADER": "The desk",
     "SITE_SYMBOL": "brush",
     "SITE_URL": "/app/",
+    "SHOW_HISTORY": False,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("icon.svg")}],
     "ENVIRONMENT": "generation.admin.desk.badge",
     "DASHBOARD_CALLBACK": "generation.admin.desk.fill",

@@ -1,0 +1,55 @@
+"""People, and what staff did. Passwords are set here; credits and work have rooms of their own."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from config.models import StaffAct, User
+from config.staff import ReadOnlyAdmin
+
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "issuer", "is_staff", "is_active", "date_joined")
+    list_filter = ("is_staff", "is_active", "groups")
+    show_full_result_count = False
+    ordering = ("-date_joined",)
+    readonly_fields = ("issuer", "subject", "storage_id", "last_login", "date_joined")
+    fieldsets = (
+        (None, {"fields": (("username", "email"), "password")}),
+        ("Comes from", {"fields": (("issuer", "subject"), "storage_id")}),
+        ("May", {"fields": (("is_active", "is_staff", "is_superuser"), "groups", "user_permissions")}),
+        ("Dates", {"fields": (("last_login", "date_joined"),)}),
+    )
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+    pass
+
+
+@admin.register(StaffAct)
+class StaffActAdmin(ReadOnlyAdmin):
+    """Who did what, when and why. Written by the verbs, changed by nobody."""
+
+    list_display = ("at", "actor", "verb", "subject", "reason", "came_of_it")
+    list_filter = ("verb",)
+    list_select_related = ("actor",)
+    search_fields = ("=subject", "=actor__username")
+    search_help_text = "A subject (request:…, item:…, lane:…) or the name of a member of staff, in full"
+    ordering = ("-at",)
+
+    @display(description="Outcome")
+    def came_of_it(self, row: StaffAct) -> str:
+        return ", ".join(f"{name} {value}" for name, value in row.outcome.items() if value and name != "form")
