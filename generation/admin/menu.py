@@ -1,0 +1,70 @@
+"""The console's sidebar, in the order in which staff need it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+Group = tuple[str, tuple[tuple[str, str, str], ...]]
+
+# Title of a group -> (title, icon, admin address without `admin:`)
+GROUPS: tuple[Group, ...] = (
+    ("", (("Desk", "space_dashboard", "index"),)),
+    (
+        "Work",
+        (
+            ("Requests", "inbox", "generation_request_changelist"),
+            ("Items", "low_priority", "generation_item_changelist"),
+            ("Attempts", "call_made", "generation_attempt_changelist"),
+            ("Events", "timeline", "generation_event_changelist"),
+            ("Assets", "photo_library", "generation_asset_changelist"),
+        ),
+    ),
+    (
+        "Credits",
+        (
+            ("Accounts", "account_balance_wallet", "credits_account_changelist"),
+            ("Ledger", "receipt_long", "credits_entry_changelist"),
+            ("Prices", "sell", "credits_price_changelist"),
+        ),
+    ),
+    ("Providers", (("Lanes", "alt_route", "providers_lane_changelist"),)),
+    (
+        "House",
+        (
+            ("People", "group", "config_user_changelist"),
+            ("Groups", "badge", "auth_group_changelist"),
+            ("Staff acts", "gavel", "config_staffact_changelist"),
+            ("Audits", "fact_check", "generation_auditrun_changelist"),
+            ("Chores", "checklist", "generation_chore_changelist"),
+        ),
+    ),
+)
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    return [
+        {
+            "title": title,
+            "separator": bool(title),
+            "items": [
+                {
+                    "title": name,
+                    "icon": icon,
+                    "link": reverse(f"admin:{address}"),
+                    "permission": _may_see(address),
+                }
+                for name, icon, address in entries
+            ],
+        }
+        for title, entries in GROUPS
+    ]
+
+
+def _may_see(address: str) -> Callable[[HttpRequest], bool]:
+    app, _, rest = address.partition("_")
+    model = rest.removesuffix("_changelist")
+    return lambda request: not model or request.user.has_perm(f"{app}.view_{model}")

@@ -1,0 +1,229 @@
+"""Requests and items: the two rooms in which staff look after a customer's work."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import JSONObject
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from unfold.decorators import display
+
+from config.models import User
+from config.staff import VerbAdmin
+from generation.admin import story
+from generation.admin.filters import DoorFilter, LaneFilter
+from generation.admin.names import ITEM_COLOURS, REQUEST_COLOURS, provider_name
+from generation.admin.verbs import ITEM_VERBS, REQUEST_VERBS
+from generation.models import HoldReason, Item, ItemStatus, Request
+from providers.models import Lane
+
+_sums = (
+    Item.objects.filter(request=OuterRef("pk"))
+    .order_by()
+    .values("request")
+    .annotate(
+        sums=JSONObject(
+            total=Count("pk"),
+            done=Count("pk", filter=Q(status=ItemStatus.SUCCEEDED)),
+            failed=Count("pk", filter=Q(status=ItemStatus.FAILED)),
+            charged=Sum("charged"),
+            refunded=Sum("refunded"),
+        )
+    )
+    .values("sums")
+)
+_lane_now = Lane.objects.filter(name=OuterRef("lane")).values(now=JSONObject(paused="paused", breaker="breaker"))
+
+
+class StoryAdmin(VerbAdmin):
+    """A room whose rows have a page that tells their whole story."""
+
+    change_form_outer_after_template = "admin/story.html"
+
+    def story_of(self, row: Any, base_url: str) -> story.Story:
+        raise NotImplementedError
+
+    def facts_of(self, row: Any) -> dict[str, Any]:
+        """What stands on top of the page: name -> value."""
+        raise NotImplementedError
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """None: the story says it all, and there is nothing to edit."""
+        return []
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        context = {**(extra_context or {})}
+        if row is not None and self.has_view_permission(request, row):
+            told = self.story_of(row, request.build_absolute_uri("/"))
+            names = {attempt.provider for one in told.items for attempt in one.attempts}
+            context |= {
+                "story": told,
+                "facts": self.facts_of(row),
+                "names": {alias: provider_name(alias, request.user) for alias in names},
+                "item_colours": ITEM_COLOURS,
+            }
+        return super().change_view(request, object_id, form_url, context)
+
+
+@admin.register(Request)
+class RequestAdmin(StoryAdmin):
+    verbs = REQUEST_VERBS
+    list_display = ("shown_id", "state", "what", "owner", "items_done", "credits", "created_at", "finished_at")
+    list_display_links = ("shown_id",)
+    list_filter = ("status", DoorFilter)
+    search_fields = ("public_id",)
+    search_help_text = "The id of a request or an item, or a customer's name, in full"
+    ordering = ("-created_at",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Request]:
+        # A subquery, because a join would group the whole table before the page is cut from it.
+        return super().get_queryset(request).select_related("owner").annotate(sums=Subquery(_sums))
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        """Find by exact names only, each looked up by its own index."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        found = Q(public_id=term) | Q(owner__in=list(User.objects.filter(username=term)))
+        found |= Q(pk__in=list(Item.objects.filter(public_id=term).values_list("request_id", flat=True)))
+        with suppress(ValueError):
+            found |= Q(pk=UUID(term))
+        return queryset.filter(found), False
+
+    def story_of(self, row: Request, base_url: str) -> story.Story:
+        return story.of_request(row, base_url)
+
+    def facts_of(self, row: Any) -> dict[str, Any]:
+        return {
+            "State": row.get_status_display(),
+            "Customer": row.owner,
+            "What": row.description,
+            "Items done": self.items_done(row),
+            "Credits": self.credits(row),
+            "Door": row.door,
+            "Group": row.group,
+            "Round": row.round,
+            "Asked for": row.created_at,
+            "Started": row.started_at,
+            "Ended": row.finished_at,
+        }
+
+    def describe(self, row: Any) -> str:
+        return f"{row} · {row.owner} · {row.description} · {self.credits(row)} credits charged"
+
+    @display(description="Request", ordering="created_at")
+    def shown_id(self, row: Request) -> str:
+        return str(row)
+
+    @display(description="State", label=REQUEST_COLOURS, ordering="status")
+    def state(self, row: Request) -> str:
+        return row.get_status_display()
+
+    @display(description="What")
+    def what(self, row: Request) -> str:
+        return row.description or row.door
+
+    @display(description="Done")
+    def items_done(self, row: Any) -> str:
+        sums = row.sums or {"total": 0, "done": 0, "failed": 0}
+        return f"{sums['done']} of {sums['total']}" + (f", {sums['failed']} failed" if sums["failed"] else "")
+
+    @display(description="Credits")
+    def credits(self, row: Any) -> str:
+        sums = row.sums or {"charged": 0, "refunded": 0}
+        return f"{sums['charged']}" + (f", {sums['refunded']} given back" if sums["refunded"] else "")
+
+
+@admin.register(Item)
+class ItemAdmin(StoryAdmin):
+    """The queue, when filtered by what waits: a row is a place in it."""
+
+    verbs = ITEM_VERBS
+    list_display = ("public_id", "state", "why", "urgency", "lane_shown", "owner", "percent", "created_at")
+    list_filter = ("status", DoorFilter, LaneFilter, "priority", "hold_reason")
+    search_fields = ("public_id",)
+    search_help_text = "The id of an item or a request, or a customer's name, in full"
+    ordering = ("-pk",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Item]:
+        rows = super().get_queryset(request).select_related("owner", "request")
+        return rows.annotate(lane_now=Subquery(_lane_now))
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        found = Q(public_id=term) | Q(owner__in=list(User.objects.filter(username=term)))
+        found |= Q(request__in=list(Request.objects.filter(public_id=term).values_list("pk", flat=True)))
+        with suppress(ValueError):
+            found |= Q(request=UUID(term))
+        return queryset.filter(found), False
+
+    def story_of(self, row: Item, base_url: str) -> story.Story:
+        return story.of_item(row, base_url)
+
+    def facts_of(self, row: Any) -> dict[str, Any]:
+        return {
+            "State": row.get_status_display(),
+            "Why here": self.why(row),
+            "Customer": row.owner,
+            "Request": row.request,
+            "Priority": self.urgency(row),
+            "Lane": row.lane,
+            "Starts, losses": f"{row.starts}, {row.losses}",
+            "Fence": row.fence,
+            "Charged": f"{row.charged}, given back {row.refunded}, kept by rule {row.kept}",
+            "Error": f"{row.error_code} {row.error_message}".strip(),
+            "Quarantined": row.quarantined_at,
+            "Queued": row.queued_at,
+            "Ended": row.finished_at,
+        }
+
+    def describe(self, row: Item) -> str:
+        return f"{row} · {row.owner} · charged {row.charged}, given back {row.refunded}"
+
+    @display(description="State", label=ITEM_COLOURS, ordering="status")
+    def state(self, row: Item) -> str:
+        return row.get_status_display()
+
+    @display(description="Why here")
+    def why(self, row: Any) -> str:
+        return _why(row, row.lane_now or {})
+
+    @display(description="Priority", ordering="weight")
+    def urgency(self, row: Item) -> str:
+        return f"{row.priority} ({row.weight})"
+
+    @display(description="Lane", ordering="lane")
+    def lane_shown(self, row: Item) -> str:
+        return row.lane
+
+    @display(description="Progress")
+    def percent(self, row: Item) -> str:
+        return f"{row.progress} %"
+
+
+def _why(item: Item, lane: dict[str, Any]) -> str:
+    """Say why an item stands where it stands."""
+    if item.status == ItemStatus.HELD:
+        if item.hold_reason == HoldReason.RETRY and item.run_after:
+            left_s = max(0, int((item.run_after - timezone.now()).total_seconds()))
+            return f"tries again in {left_s} s" + (f" after {item.error_code}" if item.error_code else "")
+        return item.get_hold_reason_display()
+    if item.status == ItemStatus.QUEUED:
+        if lane.get("paused"):
+            return "its lane is paused"
+        if lane.get("breaker") == "open":
+            return "its lane's breaker is open"
+        return f"step {item.step + 1} of {len(item.steps)}, rank {item.rank}"
+    if item.status == ItemStatus.FAILED:
+        return ("quarantine: " if item.quarantined_at else "") + (item.error_code or "failed")
+    return "–" if item.is_final else f"step {item.step + 1} of {len(item.steps)}"

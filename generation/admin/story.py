@@ -1,0 +1,84 @@
+"""Everything about one request on one page, in a number of queries that does not grow with it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Sum
+
+from config.models import StaffAct
+from credits import ledger
+from credits.models import Entry
+from generation import storage
+from generation.models import Asset, AssetKind, Attempt, Event, Item, Request
+
+MOST_ITEMS = 100
+MOST_EVENTS = 300
+
+
+@dataclass
+class ItemStory:
+    """One item with what was tried for it and what came of it."""
+
+    item: Item
+    attempts: list[Attempt] = field(default_factory=list)
+    thumbnail: str = ""
+    picture: str = ""
+    cost_usd: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Story:
+    """`paid` is what the customer paid in the end: charges less what was given back."""
+
+    items: list[ItemStory]
+    items_total: int
+    events: list[Event]
+    entries: list[Entry]
+    acts: list[StaffAct]
+    paid: int
+    cost_usd: Decimal
+
+
+def of_request(request: Request, base_url: str) -> Story:
+    """Tell a request's story: its first items, newest events, whole receipt. Eight queries."""
+    items = list(request.items.order_by("index")[:MOST_ITEMS])
+    total = request.items.count() if len(items) == MOST_ITEMS else len(items)
+    return _story(items, total, Event.objects.filter(request=request), f"request:{request.pk}", base_url)
+
+
+def of_item(item: Item, base_url: str) -> Story:
+    """Tell one item's story. The charge is its request's, so its receipt shows what was given back."""
+    return _story([item], 1, Event.objects.filter(item=item), f"item:{item.pk}", base_url)
+
+
+def _story(items: list[Item], total: int, events: Any, subject: str, base_url: str) -> Story:
+    stories = {item.pk: ItemStory(item) for item in items}
+    for attempt in Attempt.objects.filter(item__in=stories).order_by("pk"):
+        stories[attempt.item_id].attempts.append(attempt)
+        stories[attempt.item_id].cost_usd += attempt.cost_usd
+    for asset in Asset.objects.filter(item__in=stories, kind__in=(AssetKind.IMAGE, AssetKind.THUMBNAIL)):
+        is_small = asset.kind == AssetKind.THUMBNAIL
+        setattr(stories[asset.item_id or 0], "thumbnail" if is_small else "picture", storage.link(asset.key, base_url))
+    subjects = list(dict.fromkeys([subject, *(f"item:{pk}" for pk in stories)]))
+    entries = ledger.postings(subjects)
+    return Story(
+        items=list(stories.values()),
+        items_total=total,
+        events=list(events.select_related("item").order_by("-seq")[:MOST_EVENTS]),
+        entries=entries,
+        acts=list(StaffAct.objects.filter(subject__in=subjects).select_related("actor").order_by("-at")[:50]),
+        paid=-sum(entry.amount for entry in entries),
+        cost_usd=sum((one.cost_usd for one in stories.values()), Decimal(0)),
+    )
+
+
+def costs(requests: list[Request]) -> dict[Any, Decimal]:
+    """What providers asked for each of these requests. One query."""
+    rows = Attempt.objects.filter(item__request__in=requests).values_list("item__request").annotate(Sum("cost_usd"))
+    found: dict[Any, Decimal] = defaultdict(Decimal)
+    found.update(rows)
+    return found

@@ -1,0 +1,62 @@
+"""How the console spells rows for people: labels, money, times, the data of events.
+
+Django loads tag libraries before the admin rooms, so this must not import them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from generation.models import Attempt
+
+register = template.Library()
+
+KINDS = {
+    "is-good": ("succeeded", "completed", "made", "adopted", "clean", "healthy"),
+    "is-bad": ("failed", "lost", "critical", "silent"),
+    "is-busy": ("running", "waiting", "in flight"),
+    "is-care": ("held", "rate limited", "passed on", "late", "warning"),
+}
+
+
+@register.simple_tag
+def state_label(word: str) -> SafeString:
+    """A word on a coloured label; the word alone says it too."""
+    kind = next((css for css, words in KINDS.items() if word in words), "is-bad" if word.endswith("faults") else "")
+    return format_html('<span class="console-label {}">{}</span>', kind, word)
+
+
+@register.filter
+def of(known: Mapping[str, str], key: str) -> str:
+    return known.get(key, key) or "internal"
+
+
+@register.filter
+def usd(cost: Decimal | None) -> str:
+    """A provider's cost, which is never mixed with credits."""
+    return f"${cost.normalize():f}" if cost else "–"
+
+
+@register.filter
+def took(attempt: Attempt) -> str:
+    return f"{(attempt.ended_at - attempt.started_at).total_seconds():.1f} s" if attempt.ended_at else "–"
+
+
+@register.filter(name="outcome")
+def came_of(attempt: Attempt) -> str:
+    return attempt.get_outcome_display() or "in flight"
+
+
+@register.filter
+def said(data: Mapping[str, Any]) -> str:
+    """An event's or act's data: `code TIMEOUT, refunded 2`. A form's one-time key says nothing to people."""
+    shown = {
+        name: value for name, value in data.items() if name != "form" and value not in (None, "", [], {}, False, 0)
+    }
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
