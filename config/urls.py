@@ -25,6 +25,7 @@ urlpatterns = [
     path("api/schema", schema_view, name="schema"),
     path("api/docs", docs_view, name="docs"),
     path("files/<path:key>", files.serve, name="file"),
+    path("app/", include("generation.dashboard.urls")),
     path("admin/queues/", include("django_rq.urls")),
     path("admin/", admin.site.urls),
 ]

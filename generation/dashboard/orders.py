@@ -1,0 +1,77 @@
+"""Sending a form: the door's own plan and the API's own idempotency, keyed by the form."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+from django.db import connection, transaction
+from rest_framework.request import Request as ApiRequest
+from rest_framework.response import Response
+
+from config.api.idempotency import answer_once
+from config.models import User
+from credits import pricing
+from generation import engine
+from generation.dashboard.forms import VisualForm
+from generation.doors.visuals import plan
+from generation.doors.visuals.views import VisualThrottle
+
+PATH = "/app/make"
+
+
+class NotNow(Exception):
+    """The order was not taken, nothing was charged. The text is for its owner."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What `answer_once` reads of an API call."""
+
+    user: User
+    data: Mapping[str, Any]
+    headers: Mapping[str, str]
+    method: str = "POST"
+    path: str = PATH
+
+
+def count(user: User) -> None:
+    """Count one sending in the door's own window, whatever becomes of it. Raises NotNow."""
+    window = VisualThrottle().sliding_window().hit(str(user.pk))
+    if window.retry_after_s is not None:
+        raise NotNow(f"That was a lot in a short time. Wait {_minutes(window.retry_after_s)} and send it again.")
+
+
+def send(user: User, form: VisualForm) -> UUID:
+    """Charge and store what a valid form asks for; return the request's id, on a repeat the first one's.
+
+    Raises NotNow without enough credits, OperationUnavailable without a price or a provider.
+    """
+    key = str(form.cleaned_data["form_key"])
+    call = _Call(user, form.body, {"Idempotency-Key": key})
+
+    def produce() -> Response:
+        quotes = pricing.quotes([form.wish.price_key])
+        order = engine.submit(plan.plan_one(form.wish, user.pk, quotes))
+        return Response({"request": str(order.pk)})
+
+    with transaction.atomic():
+        _wait_for_the_first_click(user, key)
+        answer = answer_once(cast(ApiRequest, call), produce)
+    if answer.status_code == 402:
+        raise NotNow(str(answer.data["detail"]))
+    return UUID(answer.data["request"])
+
+
+def _wait_for_the_first_click(user: User, key: str) -> None:
+    """The API refuses a repeat that comes too soon; a person who clicks twice should see what the first click made."""
+    number = int.from_bytes(hashlib.sha256(f"form:{user.pk}:{key}".encode()).digest()[:8], "big", signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
+
+
+def _minutes(seconds: int) -> str:
+    return f"{seconds} seconds" if seconds < 90 else f"{round(seconds / 60)} minutes"

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from django.contrib.auth.views import LogoutView
+from django.urls import path
+
+from generation.dashboard import views
+
+urlpatterns = [
+    path("", views.home, name="app-home"),
+    path("login", views.LoginView.as_view(), name="app-login"),
+    path("logout", LogoutView.as_view(), name="app-logout"),
+    path("make", views.make, name="app-make"),
+    path("running", views.running, name="app-running"),
+    path("work", views.work, name="app-work"),
+    path("work/<uuid:request_id>", views.one_request, name="app-request"),
+    path("work/<uuid:request_id>/cancel", views.cancel, name="app-cancel"),
+    path("gallery", views.gallery, name="app-gallery"),
+    path("pictures/<uuid:asset_id>", views.picture, name="app-picture"),
+    path("pictures/<uuid:asset_id>/download", views.download, name="app-download"),
+    path("credits", views.credits, name="app-credits"),
+]

@@ -1,0 +1,73 @@
+// Keeps the customer's pages in step with `live:document` (live.js). Bars move from the message itself; where a
+// state changed, the server's own fragment is fetched again, so that a page never spells anything by itself.
+//
+//   <div data-fragment="URL">              fetched anew when something inside it no longer holds
+//     <li data-request="UUID" data-status="running">  <progress data-bar>
+//     <article data-item="ID" data-status="running">  <progress data-bar> <span data-percent>
+//   <div data-fragment="URL" data-shows="open">   also fetched when an open request appears that it does not show
+//   <p id="said" aria-live="polite">       hears what ended
+
+const ENDS = { succeeded: "The picture is ready.", failed: "The request failed.", cancelled: "The request was cancelled." };
+const OPEN = ["queued", "running"];
+
+const fetching = new Map(); // fragment -> whether it is stale again already
+
+document.addEventListener("live:document", ({ detail }) => {
+  const stale = new Set();
+  let isShown = false;
+  for (const place of find("data-request", detail.request)) {
+    isShown = true;
+    step(place, detail.progress);
+    if (place.dataset.status !== detail.status) stale.add(fragmentOf(place));
+  }
+  for (const item of detail.items) {
+    for (const place of find("data-item", item.id)) {
+      isShown = true;
+      if (place.dataset.status === item.status) {
+        step(place, item.progress);
+      } else {
+        if (ENDS[item.status]) say(ENDS[item.status]);
+        stale.add(fragmentOf(place));
+      }
+    }
+  }
+  if (!isShown && OPEN.includes(detail.status)) {
+    for (const place of document.querySelectorAll("[data-shows=open]")) stale.add(place);
+  }
+  for (const place of stale) if (place) refresh(place);
+});
+
+function find(attribute, value) {
+  return document.querySelectorAll(`[${attribute}="${CSS.escape(value)}"]`);
+}
+
+function fragmentOf(place) {
+  return place.closest("[data-fragment]");
+}
+
+function step(place, progress) {
+  const bar = place.querySelector("[data-bar]");
+  // A snapshot may be a little older than the page: a bar falls back only when its page is drawn anew.
+  if (!bar || progress <= bar.value) return;
+  bar.value = progress;
+  bar.textContent = `${progress} %`;
+  const percent = place.querySelector("[data-percent]");
+  if (percent) percent.textContent = `${progress} %`;
+}
+
+async function refresh(place) {
+  if (fetching.has(place)) {
+    fetching.set(place, true);
+    return;
+  }
+  fetching.set(place, false);
+  await htmx.ajax("GET", place.dataset.fragment, { target: place, swap: place.dataset.swap ?? "innerHTML" });
+  const again = fetching.get(place);
+  fetching.delete(place);
+  if (again && place.isConnected) refresh(place);
+}
+
+function say(text) {
+  const said = document.getElementById("said");
+  if (said) said.textContent = text;
+}
