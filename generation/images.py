@@ -23,6 +23,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 ORIENTATION_TAG = 0x0112
+# A phone's JPEG with a preview or a brightness map behind it, of which we take the photograph alone.
+SEVERAL_JPEGS = "MPO"
 
 _decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
 
@@ -58,7 +60,7 @@ def check(body: BinaryIO) -> Picture:
     """
     data = _read(body)
     with _opened(data) as image:
-        kind = str(image.format)
+        kind = "JPEG" if image.format == SEVERAL_JPEGS else str(image.format)
         turned = image.getexif().get(ORIENTATION_TAG, 1) not in (0, 1)
         image.load()
         if turned:
@@ -98,7 +100,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
             with Image.open(io.BytesIO(data), formats=list(EXTENSIONS)) as image:
                 if image.width * image.height > settings.MAX_IMAGE_PIXELS:
                     raise BadPicture("more pixels than we take")
-                if getattr(image, "n_frames", 1) > 1:
+                if image.format != SEVERAL_JPEGS and getattr(image, "n_frames", 1) > 1:
                     raise BadPicture("an animation, not a picture")
                 yield image
         except BadPicture:
@@ -148,25 +150,48 @@ def _cut_png(data: bytes) -> bytes:
 JPEG_KEPT_APPS = {0xE0, 0xE2, 0xEE}
 
 
+JPEG_END, JPEG_SCAN = 0xD9, 0xDA
+# What APP2 may hold beside the profile is more pictures with metadata of their own.
+JPEG_PROFILE = b"ICC_PROFILE\0"
+
+
 def _cut_jpeg(data: bytes) -> bytes:
+    """Walk from marker to marker to the picture's own end: metadata may also lie between scans, and behind it."""
     kept, at = [data[:2]], 2
-    while data[at + 1] != 0xDA:  # start of scan: from here on it is the picture itself
+    while at + 1 < len(data):
         marker = data[at + 1]
         if data[at] != 0xFF:
             raise ValueError("not at a marker")
         if marker == 0xFF:  # a fill byte
             at += 1
             continue
+        if marker == JPEG_END:
+            break
         end = at + 2 + struct.unpack_from(">H", data, at + 2)[0]
-        is_metadata = (0xE0 <= marker <= 0xEF and marker not in JPEG_KEPT_APPS) or marker == 0xFE
-        if not is_metadata:
+        if marker == JPEG_SCAN:
+            end = _end_of_scan(data, end)
+        if not _is_jpeg_metadata(marker, data[at + 4 : at + 16]):
             kept.append(data[at:end])
         at = end
-    end = data.rfind(b"\xff\xd9")
-    return b"".join([*kept, data[at : end + 2 if end > at else len(data)]])
+    return b"".join([*kept, bytes((0xFF, JPEG_END))])
 
 
-WEBP_CUT = {b"EXIF", b"XMP "}
+def _is_jpeg_metadata(marker: int, start: bytes) -> bool:
+    if marker == 0xE2:
+        return start != JPEG_PROFILE
+    return marker == 0xFE or (0xE0 <= marker <= 0xEF and marker not in JPEG_KEPT_APPS)
+
+
+def _end_of_scan(data: bytes, at: int) -> int:
+    """Find the marker after a scan; stuffed bytes and restart markers belong to it."""
+    while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
+        if data[at + 1] not in (0x00, 0xFF) and not 0xD0 <= data[at + 1] <= 0xD7:
+            return at
+        at += 1 if data[at + 1] == 0xFF else 2
+    return len(data)
+
+
+WEBP_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP"}
 WEBP_FLAGS_CUT = 0x08 | 0x04  # "has EXIF", "has XMP" in the extended header
 
 
@@ -179,7 +204,7 @@ def _cut_webp(data: bytes) -> bytes:
         chunk = data[at:end]
         if name == b"VP8X":
             chunk = chunk[:8] + bytes([chunk[8] & ~WEBP_FLAGS_CUT]) + chunk[9:]
-        if name not in WEBP_CUT:
+        if name in WEBP_KEPT:
             kept.append(chunk)
         at = end
     rest = b"WEBP" + b"".join(kept)
