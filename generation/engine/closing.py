@@ -15,8 +15,11 @@ from django.db.models import Count, Q
 from credits import ledger
 from generation import events, queue, states
 from generation.claim import fair_rank
+from generation.engine.again import survives_restart
+from generation.engine.attempts import end_attempt
 from generation.events import Change
-from generation.models import Chore, EventKind, HoldReason, Item, ItemStatus, Request
+from generation.models import Chore, EventKind, HoldReason, Item, ItemStatus, Outcome, Request
+from providers.errors import ProviderError
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def cancel_item(change: Change, item: Item) -> tuple[bool, int]:
     """End a locked item as CANCELLED; return whether it was open, and the credits given back.
 
     Waiting items are refunded whole. For running ones the plan's rule decides: with `confirmed` the price
-    is kept until the vendor confirms that it stopped before producing (`confirm_cancelled`).
+    is kept until the vendor confirms that it stopped before producing (`end_without_result`).
     """
     in_progress = item.status in (ItemStatus.RUNNING, ItemStatus.WAITING) or item.step > 0
     back = 0 if in_progress and item.cancel_refund != "always" else item.charged - item.refunded
@@ -95,18 +98,24 @@ def cancel_item(change: Change, item: Item) -> tuple[bool, int]:
     return True, back
 
 
-def confirm_cancelled(item_id: int) -> bool:
-    """Give back what a running cancel kept, because nothing was produced after all. Once; a transaction of its own."""
-    item = Item.objects.only("request_id").get(pk=item_id)
+@survives_restart
+def end_without_result(attempt_id: int, outcome: Outcome, error: ProviderError | None = None) -> None:
+    """Close the attempt of an item that was taken away and, when that proves that nothing was produced, give
+    back what its running cancel kept. Once, and both in one transaction: a crash between would keep the price.
+    """
+    item = Item.objects.only("request_id").get(attempts=attempt_id)
     with events.change(item.request_id) as change:
-        item = locked(change, item_id)
-        kept = item.charged - item.refunded
-        if item.status != ItemStatus.CANCELLED or item.cancel_refund != "confirmed" or not (kept or item.quota_day):
-            return False
-        Item.objects.filter(pk=item.pk).update(refunded=item.refunded + kept, kept=0)
-        _give_back(change, item, kept, f"Refund: {item.price_key or 'generation'} cancelled", gives_quota=True)
-        change.record(EventKind.REFUNDED, item.pk, refunded=kept)
-    return True
+        if end_attempt(attempt_id, outcome, error, change.now) and not (error and error.is_loss):
+            _confirm_cancelled(change, locked(change, item.pk))
+
+
+def _confirm_cancelled(change: Change, item: Item) -> None:
+    kept = item.charged - item.refunded
+    if item.status != ItemStatus.CANCELLED or item.cancel_refund != "confirmed" or not (kept or item.quota_day):
+        return
+    Item.objects.filter(pk=item.pk).update(refunded=item.refunded + kept, kept=0)
+    _give_back(change, item, kept, f"Refund: {item.price_key or 'generation'} cancelled", gives_quota=True)
+    change.record(EventKind.REFUNDED, item.pk, refunded=kept)
 
 
 def _give_back(change: Change, item: Item, credits: int, description: str, *, gives_quota: bool) -> None:

@@ -133,8 +133,8 @@ def _record_late(one: Parked, answer: Made | ProviderError) -> None:
     if isinstance(answer, Made):
         end_attempt(one.attempt.pk, Outcome.LATE, None, timezone.now())
         Attempt.objects.filter(pk=one.attempt.pk).update(cost_usd=answer.cost_usd)
-    elif end_attempt(one.attempt.pk, Outcome.LATE, answer, timezone.now()):
-        closing.confirm_cancelled(one.item.pk)
+    else:
+        closing.end_without_result(one.attempt.pk, Outcome.LATE, answer)
 
 
 # Requests are locked in order of id, as everywhere, before anything else of theirs is written.
@@ -211,6 +211,6 @@ def cancel_at_vendor(attempt_id: int) -> bool:
     if attempt.ended_at or not attempt.remote_id:
         return False
     confirmed = registry.adapter(attempt.provider).cancel(attempt.remote_id)
-    if confirmed and end_attempt(attempt_id, Outcome.LATE, None, timezone.now()):
-        closing.confirm_cancelled(attempt.item_id)
+    if confirmed:
+        closing.end_without_result(attempt_id, Outcome.LATE)
     return confirmed

@@ -157,5 +157,4 @@ def adopt(claim: Claim, attempt_id: int) -> None:
 
 def _not_sent(claim: Claim) -> None:
     """The item was taken away between claim and begin: no call went out, so a cancel owes its owner everything."""
-    if end_attempt(claim.attempt_id, Outcome.NOT_SENT, None, Now()):
-        closing.confirm_cancelled(claim.item.pk)
+    closing.end_without_result(claim.attempt_id, Outcome.NOT_SENT)
