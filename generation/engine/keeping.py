@@ -7,6 +7,7 @@ came is only recorded. The database connection goes back to the pool around the 
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -26,6 +27,8 @@ from generation.plan import INTERNAL, WEIGHTS
 from generation.steps import STEPS
 from providers.base import Made, Pending
 from providers.errors import AnswerLost, BadAnswer
+
+STORE_WAITS_S = (0.2, 1.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,30 @@ def keep(claim: Claim, made: Made) -> None:
         return
     connection.close()
     try:
-        storage.save(key, result.picture.body)
+        _store(key, result.picture)
     except storage.StorageError as error:
         raise AnswerLost(code="STORAGE_ERROR", detail=str(error)) from error
     try:
         settle(claim, key, result)
     except Gone:
         late(claim, result.cost_usd, key)
+
+
+def _store(key: str, picture: images.Picture) -> None:
+    """Store what has been paid for; a store that is away for a moment is asked again. Raises StorageError."""
+    for wait_s in (*STORE_WAITS_S, None):
+        try:
+            storage.save(key, picture.body)
+            return
+        except storage.KeyTaken:
+            # The key is this claim's own: a write whose confirmation was lost.
+            if not storage.matches(key, picture.size_bytes, picture.sha256):
+                raise
+            return
+        except storage.StorageError:
+            if wait_s is None:
+                raise
+            time.sleep(wait_s)
 
 
 @survives_restart
@@ -200,7 +220,7 @@ def _add_asset(item: Item, step: str, key: str, picture: images.Picture, now: da
 def late(claim: Claim, cost_usd: Decimal, key: str = "") -> None:
     """Record a result that nobody waits for any more. Its file goes when the item was cancelled."""
     ended = end_attempt(claim.attempt_id, Outcome.LATE, None, Now())
-    Attempt.objects.filter(pk=claim.attempt_id, outcome=Outcome.LATE).update(cost_usd=cost_usd)
+    Attempt.objects.filter(pk=claim.attempt_id, outcome__in=[Outcome.LATE, Outcome.LOST]).update(cost_usd=cost_usd)
     if key and ended and Item.objects.filter(pk=claim.item.pk, status=ItemStatus.CANCELLED).exists():
         with contextlib.suppress(storage.StorageError):  # an orphan, which prune removes
             storage.delete(key)

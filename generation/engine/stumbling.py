@@ -5,15 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.db.models.functions import Now
-
 from generation import events, lanes, retry, states
 from generation.claim import Claim, fair_rank
 from generation.engine import closing
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone, end_attempt
 from generation.engine.keeping import end_step
-from generation.models import Attempt, HoldReason, Item, ItemStatus, Outcome
+from generation.models import Attempt, HoldReason, Item, ItemStatus, Outcome, Stage
 from generation.plan import INTERNAL
 from generation.retry import Verdict
 from providers.errors import AnswerLost, ProviderError
@@ -31,7 +29,7 @@ def stumble(claim: Claim, error: ProviderError) -> None:
                 raise Gone
             _after_error(change, item, claim.attempt_id, error)
     except Gone:
-        _late_error(claim, error)
+        closing.end_without_result(claim.attempt_id, Outcome.LATE, error)
     if claim.item.lane != INTERNAL:
         lanes.note_failure(claim.item.lane, error)
 
@@ -100,19 +98,26 @@ def bug_of(bug: Exception) -> ProviderError:
     )
 
 
-def _late_error(claim: Claim, error: ProviderError) -> None:
-    """Record an error that came after the item was taken away. It proves that nothing was produced, unless lost."""
-    if end_attempt(claim.attempt_id, Outcome.LATE, error, Now()) and not error.is_loss:
-        closing.confirm_cancelled(claim.item.pk)
-
-
 @survives_restart
 def lose(item: Item, fence: int, attempt: Attempt) -> None:
-    """Count an attempt's call as a loss, if this fence still holds the item."""
+    """Count an attempt's call as a loss, if this fence still holds the item; ask the vendor again where it can be."""
     with events.change(item.request_id) as change:
         item = closing.locked(change, item.pk)
-        if item.fence == fence and item.status == ItemStatus.RUNNING:
+        if item.fence != fence or item.status != ItemStatus.RUNNING:
+            return
+        if attempt.remote_id:
+            _park_again(change, item, attempt)
+        else:
             lose_locked(change, item, attempt)
+
+
+def _park_again(change: events.Change, item: Item, attempt: Attempt) -> None:
+    """Look up a call whose result came and was not stored: the vendor has it still, and it is paid for."""
+    lane = lanes.lane_of(item.step_plan, item.candidate)
+    states.move(change, item.pk, states.PARK, fence=item.fence, lane=lane, adopts=None, lease_until=None)
+    Attempt.objects.filter(pk=attempt.pk).update(
+        stage=Stage.ACCEPTED, outcome="", ended_at=None, fence=item.fence, poll_at=change.now
+    )
 
 
 def lose_locked(change: events.Change, item: Item, attempt: Attempt) -> None:
