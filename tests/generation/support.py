@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 from PIL import Image
@@ -19,6 +20,7 @@ from generation.claim import Claim, claim
 from generation.models import Attempt, Chore, Event, HoldReason, Item, ItemStatus, Request
 from generation.plan import Candidate, ItemPlan, Plan, RetryPolicy, StepPlan
 from providers.models import Lane
+from tests.db import race
 
 OPENAI, HUGGINGFACE = "provider_d", "provider_g"
 MOST_TURNS = 5000
@@ -140,6 +142,16 @@ def let_leases_end(*items: Item) -> None:
         running = running.filter(pk__in=[item.pk for item in items])
     running.update(lease_until=timezone.now() - timedelta(seconds=5))
     Attempt.objects.filter(item__in=running, ended_at__isnull=True).update(started_at=F("started_at") - AGES)
+
+
+def in_threads(count: int, act: Callable[[], Any]) -> list[Any]:
+    """Do the same in so many threads at once; what each returned. Raises what one of them raised."""
+    connection.close()  # the pool has eight
+    returned = race(*[act] * count)
+    for one in returned:
+        if isinstance(one, Exception):
+            raise one
+    return returned
 
 
 def balance(owner: User) -> int:

@@ -44,7 +44,8 @@ def test_waiting_items_are_cancelled_and_given_back_whole(alice: User) -> None:
     done = engine.cancel(request.pk, actor="alice")
     assert (len(done.item_ids), done.refunded) == (3, 6)
     request.refresh_from_db()
-    assert request.status == "CANCELLED" and statuses(request) == ["CANCELLED"] * 3
+    assert request.status == "CANCELLED"
+    assert statuses(request) == ["CANCELLED"] * 3
     assert balance(alice) == 100
     assert told(request) == ["submitted", "cancelled", "cancelled", "cancelled", "request-cancelled"]
     again = engine.cancel(request.pk, actor="alice")
@@ -71,7 +72,8 @@ def test_cancelling_one_of_three_lets_the_others_complete_the_request(alice: Use
     assert engine.cancel(request.pk, [first.pk]).item_ids == (first.pk,)
     work_until_quiet()
     request.refresh_from_db()
-    assert request.status == "COMPLETED" and statuses(request) == ["CANCELLED", "SUCCEEDED", "SUCCEEDED"]
+    assert request.status == "COMPLETED"
+    assert statuses(request) == ["CANCELLED", "SUCCEEDED", "SUCCEEDED"]
     assert balance(alice) == 96
 
 
@@ -82,7 +84,8 @@ def test_a_held_item_is_not_claimed_until_it_is_released(alice: User, vendors: R
     item = submit_one(alice)
     assert engine.hold(item.request_id, actor="stella") == 1
     work_until_quiet()
-    assert fresh(item).status == "HELD" and fresh(item).hold_reason == HoldReason.STAFF
+    assert fresh(item).status == "HELD"
+    assert fresh(item).hold_reason == HoldReason.STAFF
     assert engine.release(item.request_id, actor="stella") == 1
     assert engine.release(item.request_id, actor="stella") == 0
     work_until_quiet()
@@ -125,7 +128,8 @@ def test_a_bundle_of_many_items_is_released_whole(alice: User, vendors: Remote) 
     assert request.items.filter(status="QUEUED").count() == 12
     work_until_quiet()
     request.refresh_from_db()
-    assert request.status == "COMPLETED" and told(request).count("released") == 12
+    assert request.status == "COMPLETED"
+    assert told(request).count("released") == 12
 
 
 def test_holding_and_releasing_does_not_open_a_bundle_beyond_the_cap(alice: User, vendors: Remote) -> None:
@@ -168,7 +172,8 @@ def failed_request(owner: User, vendors: Remote) -> Request:
     vendors.faults("openai", "filtered")
     request = submit(owner, 2)
     work_until_quiet()
-    assert statuses(request) == ["FAILED", "SUCCEEDED"] and balance(owner) == 98
+    assert statuses(request) == ["FAILED", "SUCCEEDED"]
+    assert balance(owner) == 98
     return request
 
 
@@ -179,7 +184,8 @@ def test_a_reopened_item_is_made_for_free(alice: User, vendors: Remote) -> None:
     assert (request.status, request.round) == ("RUNNING", 1)
     work_until_quiet()
     request.refresh_from_db()
-    assert request.status == "COMPLETED" and balance(alice) == 98
+    assert request.status == "COMPLETED"
+    assert balance(alice) == 98
     assert told(request).count("request-completed") == 2
     assert engine.reopen(request.pk, actor="stella") == 0, "nothing of it has failed any more"
 
@@ -190,7 +196,8 @@ def test_a_reopened_item_that_is_charged_again_is_given_back_when_it_fails_again
     assert engine.reopen(request.pk, actor="stella", charge=True) == 1
     assert balance(alice) == 96
     work_until_quiet()
-    assert balance(alice) == 98 and statuses(request) == ["FAILED", "SUCCEEDED"]
+    assert balance(alice) == 98
+    assert statuses(request) == ["FAILED", "SUCCEEDED"]
     failed = request.items.get(index=0)
     assert (failed.charged, failed.refunded) == (4, 4)
 
@@ -235,7 +242,8 @@ def test_staff_give_back_in_parts_and_never_more_than_was_paid(alice: User, deli
         (2, "stella", "Refund: It is ugly"),
         (3, "stella", "Refund: It is ugly"),
     ]
-    assert fresh(delivered).status == ItemStatus.SUCCEEDED and told(delivered.request).count("refunded") == 2
+    assert fresh(delivered).status == ItemStatus.SUCCEEDED
+    assert told(delivered.request).count("refunded") == 2
 
 
 def test_an_item_that_staff_refunded_in_part_gets_only_the_rest_when_it_fails(alice: User, vendors: Remote) -> None:
@@ -243,7 +251,8 @@ def test_an_item_that_staff_refunded_in_part_gets_only_the_rest_when_it_fails(al
     assert engine.refund(item.pk, 2, reason="Slow", actor="stella", form_key="form") == 2
     vendors.faults("openai", "filtered")
     work_until_quiet()
-    assert fresh(item).status == "FAILED" and (fresh(item).charged, fresh(item).refunded) == (5, 5)
+    assert fresh(item).status == "FAILED"
+    assert (fresh(item).charged, fresh(item).refunded) == (5, 5)
     assert balance(alice) == 100
 
 
@@ -260,4 +269,6 @@ def test_a_plan_beyond_the_balance_stores_nothing(make_customer: MakeCustomer) -
     poor = make_customer("poor", 3)
     with pytest.raises(InsufficientCredits):
         engine.submit(make_plan(poor, 2))
-    assert not Request.objects.exists() and not Item.objects.exists() and balance(poor) == 3
+    assert not Request.objects.exists()
+    assert not Item.objects.exists()
+    assert balance(poor) == 3
