@@ -331,9 +331,7 @@ OPENAI = {
     "ESTIMATES_USD": {"low": "0.02", "medium": "0.07", "high": "0.19"},
 }
 HUGGINGFACE = {
-    "BASE_URL": env.url(
-        "HUGGINGFACE_BASE_URL", "https://router.huggingface.co", schemes=("https", "http")
-    ).rstrip("/"),
+    "BASE_URL": env.url("HUGGINGFACE_BASE_URL", "https://router.huggingface.co", schemes=("https", "http")).rstrip("/"),
     # Which inference company the router forwards to: fal-ai (queue, parks) or hf-inference (bytes back).
     "ROUTE": env.choice("HUGGINGFACE_ROUTE", "fal-ai", ("fal-ai", "hf-inference")),
     "MODELS": {"main": env.text("HUGGINGFACE_MODEL", "black-forest-labs/FLUX.1-dev")},
@@ -367,8 +365,10 @@ MAX_IMAGE_PIXELS = env.integer("MAX_IMAGE_PIXELS", 40_000_000, low=1)
 THUMBNAIL_PIXELS = env.integer("THUMBNAIL_PIXELS", 400, low=32, high=2048)
 
 if STORAGE_BACKEND == "s3":
+    from botocore.config import Config  # takes a second to import, so only where it is used
+
     _default_storage: dict[str, Any] = {
-        "BACKEND": "generation.storage.S3Files",
+        "BACKEND": "generation.s3.S3Files",
         "OPTIONS": {
             "bucket_name": STORAGE_BUCKET,
             "endpoint_url": STORAGE_ENDPOINT_URL or None,
@@ -377,6 +377,13 @@ if STORAGE_BACKEND == "s3":
             "secret_key": STORAGE_SECRET_ACCESS_KEY or None,
             "file_overwrite": False,
             "querystring_expire": LINK_SECONDS,
+            "client_config": Config(
+                connect_timeout=5,
+                read_timeout=30,
+                retries={"max_attempts": 3, "mode": "standard"},
+                signature_version="s3v4",
+                s3={"addressing_style": "path"} if STORAGE_ENDPOINT_URL else None,
+            ),
         },
     }
 else:
@@ -396,9 +403,7 @@ VISUAL_RATE_LIMIT = env.integer("VISUAL_RATE_LIMIT", 100, low=0)
 VISUAL_RATE_WINDOW_S = env.integer("VISUAL_RATE_WINDOW", 900, low=1)
 VISUAL_SECONDS_PER_REQUEST = env.integer("VISUAL_SECONDS_PER_REQUEST", 30, low=1)
 VISUAL_PROVIDER_ORDER = env.words("VISUAL_PROVIDER_ORDER", ["openai", "stability", "replicate", "huggingface"])
-VISUAL_RUNNING_CANCEL_REFUND = env.choice(
-    "VISUAL_RUNNING_CANCEL_REFUND", "confirmed", ("never", "confirmed", "always")
-)
+VISUAL_RUNNING_CANCEL_REFUND = env.choice("VISUAL_RUNNING_CANCEL_REFUND", "confirmed", ("never", "confirmed", "always"))
 VISUAL_RETRY_BASE_S = env.integer("RETRY_DELAY_MS", 10000, low=0) / 1000
 VISUAL_RETRY_CAP_S = env.integer("RETRY_DELAY_MAX_MS", 300000, low=0) / 1000
 VISUAL_CALL_TIMEOUT_S = env.number("VISUAL_CALL_TIMEOUT_S", 300.0)

@@ -1,4 +1,4 @@
-"""The only room that knows django-storages: keys, saving, opening, links.
+"""Files: their keys, saving, opening, links. With `generation.s3`, the only room that knows django-storages.
 
 Keys are ours and are never overwritten: the fence or an id is part of the name, and the write itself is
 conditional. A file is stored before the move that needs it, so a crash between them leaves an orphan,
@@ -16,15 +16,13 @@ import time
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO, Protocol, cast
 from urllib.parse import quote, urljoin
 
-from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage, default_storage
 from django.core.signing import Signer
 from django.utils.crypto import constant_time_compare
-from storages.backends.s3 import S3Storage
 
 from generation.models import Item
 
@@ -125,18 +123,6 @@ class LocalFiles(FileSystemStorage):
         return f"/files/{quote(key)}?expires={expires}&signature={_signature(key, expires)}"
 
 
-class S3Files(S3Storage):
-    """Files in an S3 bucket, or in anything that speaks its protocol."""
-
-    def put_new(self, key: str, body: BinaryIO) -> None:
-        self.bucket.meta.client.put_object(
-            Bucket=self.bucket_name, Key=key, Body=body, ContentType=content_type_of(key), IfNoneMatch="*"
-        )
-
-    def signed_url(self, key: str, expires: int) -> str:
-        return str(self.url(key, expire=max(60, int(expires - time.time()))))
-
-
 CONTENT_TYPES = {
     "png": "image/png",
     "jpg": "image/jpeg",
@@ -161,8 +147,16 @@ def _signature(key: str, expires: int) -> str:
     return Signer(salt=LINK_SALT).signature(f"{key}|{expires}")
 
 
-def _store() -> LocalFiles | S3Files:
-    return cast("LocalFiles | S3Files", default_storage)
+class Store(Protocol):
+    """What we ask of a store beside Django's own verbs. Its faults are OSErrors: FileExistsError, FileNotFoundError."""
+
+    def put_new(self, key: str, body: BinaryIO) -> None: ...
+
+    def signed_url(self, key: str, expires: int) -> str: ...
+
+
+def _store() -> Store:
+    return cast(Store, default_storage)
 
 
 @contextlib.contextmanager
@@ -174,12 +168,5 @@ def _store_errors() -> Iterator[None]:
         raise KeyTaken("that key is taken") from None
     except FileNotFoundError:
         raise KeyMissing("no such file") from None
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in ("PreconditionFailed", "412"):
-            raise KeyTaken("that key is taken") from None
-        if code in ("NoSuchKey", "404", "NotFound"):
-            raise KeyMissing("no such file") from None
-        raise StorageError(f"the store answered {code}") from error
-    except (BotoCoreError, OSError) as error:
+    except OSError as error:
         raise StorageError(f"the store cannot be used: {type(error).__name__}") from error

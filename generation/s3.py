@@ -1,0 +1,54 @@
+"""Files in an S3 bucket, or in anything that speaks its protocol. A room of its own: importing boto3 takes a second.
+
+Its faults come out as the OSErrors that a local folder would raise, without hosts and bucket names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from botocore.exceptions import BotoCoreError, ClientError
+from storages.backends.s3 import S3Storage
+
+from generation.storage import content_type_of
+
+TAKEN = ("PreconditionFailed", "412")
+MISSING = ("NoSuchKey", "NotFound", "404")
+
+
+class S3Files(S3Storage):
+    def put_new(self, key: str, body: BinaryIO) -> None:
+        """Store under a key that must be free: the condition is the store's own, so no two writers race."""
+        with _as_os_errors():
+            self.bucket.meta.client.put_object(
+                Bucket=self.bucket_name, Key=key, Body=body, ContentType=content_type_of(key), IfNoneMatch="*"
+            )
+
+    def signed_url(self, key: str, expires: int) -> str:
+        return str(self.url(key, expire=max(60, int(expires - time.time()))))
+
+    def _open(self, name: str, mode: str = "rb") -> Any:
+        with _as_os_errors():
+            return super()._open(name, mode)
+
+    def delete(self, name: str) -> None:
+        with _as_os_errors():
+            super().delete(name)
+
+
+@contextlib.contextmanager
+def _as_os_errors() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in TAKEN:
+            raise FileExistsError("that key is taken") from None
+        if code in MISSING:
+            raise FileNotFoundError("no such file") from None
+        raise OSError(f"the store answered {code}") from error
+    except BotoCoreError as error:
+        raise OSError(f"the store cannot be used: {type(error).__name__}") from error
