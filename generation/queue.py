@@ -133,28 +133,46 @@ _all_waiting = _Remembered(
 )
 
 
+_WAITING = """
+SELECT count(*) FROM (
+    SELECT 1 FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD') AND step = 0
+    LIMIT %(most)s) AS nearest
+"""
+# Two ranges of one index: what weighs more, and what stands before it within its weight.
+_AHEAD = """
+SELECT count(*) FROM (
+    (SELECT 1 FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD') AND step = 0
+     AND weight > %(weight)s LIMIT %(most)s)
+    UNION ALL
+    (SELECT 1 FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD') AND step = 0
+     AND weight = %(weight)s AND (rank, id) < (%(rank)s, %(id)s) LIMIT %(most)s)) AS nearest
+"""
+
+
 def waiting(door: str) -> int:
     """Count a door's items that wait and have nothing made yet, retries included. Exact up to 1,000."""
-    capped = _one_figure(
-        "SELECT count(*) FROM (SELECT 1 FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD')"
-        " AND step = 0 LIMIT %(most)s) AS nearest",
-        {"door": door, "most": EXACT_UP_TO},
-    )
+    capped = _one_figure(_WAITING, {"door": door, "most": EXACT_UP_TO})
     return capped if capped < EXACT_UP_TO else _all_waiting(door)
 
 
 def position(item: Item) -> int:
     """Return the 1-based place of a waiting item among its door's, in the order of claims. Exact up to 1,000."""
-    # Two ranges of one index: what weighs more, and what stands before it within its weight.
-    ahead = _one_figure(
-        "SELECT count(*) FROM ("
-        " (SELECT 1 FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD') AND step = 0"
-        "  AND weight > %(weight)s LIMIT %(most)s)"
-        " UNION ALL"
-        " (SELECT 1 FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD') AND step = 0"
-        "  AND weight = %(weight)s AND (rank, id) < (%(rank)s, %(id)s) LIMIT %(most)s)) AS nearest",
-        {"door": item.door, "weight": item.weight, "rank": item.rank, "id": item.pk, "most": EXACT_UP_TO},
-    )
+    return _place(item, _one_figure(_AHEAD, _place_of(item)))
+
+
+def waiting_and_position(item: Item) -> tuple[int, int]:
+    """Return what `waiting` says of an item's door and `position` of the item itself, by one query."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT ({_WAITING}), ({_AHEAD})", _place_of(item))
+        capped, ahead = cursor.fetchone()
+    return capped if capped < EXACT_UP_TO else _all_waiting(item.door), _place(item, ahead)
+
+
+def _place_of(item: Item) -> dict[str, Any]:
+    return {"door": item.door, "weight": item.weight, "rank": item.rank, "id": item.pk, "most": EXACT_UP_TO}
+
+
+def _place(item: Item, ahead: int) -> int:
     return ahead + 1 if ahead < EXACT_UP_TO else _far_position(item)
 
 

@@ -13,7 +13,7 @@ from credits.errors import QuotaExhausted
 from generation import events, lanes, queue
 from generation.claim import fair_ranks
 from generation.engine import closing
-from generation.models import HoldReason, Item, ItemStatus, Request
+from generation.models import HoldReason, Item, ItemStatus, Request, rows
 from generation.plan import WEIGHTS, ItemPlan, Plan
 
 QUOTA_WEIGHT = WEIGHTS["high"]
@@ -22,11 +22,12 @@ QUOTA_WEIGHT = WEIGHTS["high"]
 def submit(plan: Plan) -> Request:
     """Charge for a plan and store it, in one transaction; ring the bell after the commit.
 
+    The request comes back with its `new_items`, in the order of the plan. Costs five queries, six with quota.
     Raises InsufficientCredits or QuotaExhausted (nothing is stored), OperationalError when the database
     cannot be reached. With Redis down it succeeds: workers look by themselves.
     """
     places = [_place(item) for item in plan.items]
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         ranks, now = fair_ranks(set(places), plan.owner_id)
         request = Request(
             id=uuid.uuid4(),
@@ -41,9 +42,8 @@ def submit(plan: Plan) -> Request:
             created_at=now,
         )
         _pay(plan, request)
-        request.save(force_insert=True)
-        items = _items(plan, request, places, ranks)
-        Item.objects.bulk_create(items)
+        items = request.new_items = _items(plan, request, places, ranks)
+        rows.insert([request], items)
         events.submitted(request.pk, plan.owner_id, plan.door, now, items=len(items), charged=plan.price)
         queue.ring_after_commit(sum(item.status == ItemStatus.QUEUED for item in items))
     return request
@@ -75,15 +75,20 @@ def _pay(plan: Plan, request: Request) -> None:
 def _items(
     plan: Plan, request: Request, places: list[tuple[str, int]], ranks: dict[tuple[str, int], int]
 ) -> list[Item]:
-    """Make the rows, ranked behind what the owner already has waiting; bundles beyond the cap start HELD."""
+    """Make the rows, ranked behind what the owner already has waiting; bundles beyond the cap start HELD.
+
+    Those have a rank too, so that people are told their place; they are ranked anew when they are released.
+    """
     held = _bundles_beyond_cap(plan)
     following = {place: count(rank) for place, rank in ranks.items()}
-    return [
-        _held_back(_item(planned, request, index, place))
-        if planned.bundle in held
-        else _ranked(_item(planned, request, index, place), next(following[place]))
+    items = [
+        _item(planned, request, index, place, next(following[place]))
         for index, (planned, place) in enumerate(zip(plan.items, places, strict=True))
     ]
+    for item in items:
+        if item.bundle in held:
+            item.status, item.hold_reason = ItemStatus.HELD, HoldReason.BUNDLE
+    return items
 
 
 def _bundles_beyond_cap(plan: Plan) -> set[int]:
@@ -93,17 +98,7 @@ def _bundles_beyond_cap(plan: Plan) -> set[int]:
     return set(bundles[plan.max_open_bundles :])
 
 
-def _held_back(item: Item) -> Item:
-    item.status, item.hold_reason = ItemStatus.HELD, HoldReason.BUNDLE
-    return item
-
-
-def _ranked(item: Item, rank: int) -> Item:
-    item.rank = rank
-    return item
-
-
-def _item(planned: ItemPlan, request: Request, index: int, place: tuple[str, int]) -> Item:
+def _item(planned: ItemPlan, request: Request, index: int, place: tuple[str, int], rank: int) -> Item:
     lane, weight = place
     return Item(
         public_id=planned.public_id,
@@ -117,6 +112,7 @@ def _item(planned: ItemPlan, request: Request, index: int, place: tuple[str, int
         lane=lane,
         priority=planned.priority,
         weight=weight,
+        rank=rank,
         queued_at=request.created_at,
         created_at=request.created_at,
         steps=[step.as_json() for step in planned.steps],

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
+
+if TYPE_CHECKING:
+    from generation.models.item import Item
 
 
 class RequestStatus(models.TextChoices):
@@ -17,7 +21,12 @@ class RequestStatus(models.TextChoices):
 
 
 class Request(models.Model):
-    """`seq` numbers this request's events; raising it is the lock every change of the request takes."""
+    """`seq` numbers this request's events; raising it is the lock every change of the request takes.
+
+    new_items: on the one that `engine.submit` returns, what it stored, in the order of the plan.
+    """
+
+    new_items: list[Item]
 
     Status = RequestStatus
 

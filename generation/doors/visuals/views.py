@@ -66,8 +66,8 @@ class SubmitView(VisualView):
     def _submit(self, wish: plan.Wish, owner_id: UUID) -> Response:
         quotes = pricing.quotes([wish.price_key])
         order = engine.submit(plan.plan_one(wish, owner_id, quotes))
-        item = order.items.get()
-        return Response(present.submitted(item, queue.waiting(plan.DOOR), queue.position(item)))
+        (item,) = order.new_items
+        return Response(present.submitted(item, *queue.waiting_and_position(item)))
 
     def validation_message(self, faults: list[FieldFault]) -> str | None:
         is_absent = any(fault.field in ("type", "prompt") and fault.code in ABSENT for fault in faults)
@@ -90,7 +90,7 @@ class BatchView(VisualView):
     def _submit(self, wishes: list[plan.Wish], max_concurrent: int | None, owner_id: UUID) -> Response:
         quotes = pricing.quotes(wish.price_key for wish in wishes)
         order = engine.submit(plan.plan_batch(wishes, owner_id, quotes, max_concurrent=max_concurrent))
-        items = list(order.items.order_by("index"))
+        items = order.new_items
         return Response(present.batch_submitted(order, items, queue.waiting(plan.DOOR), queue.positions(items)))
 
 
