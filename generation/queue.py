@@ -112,11 +112,16 @@ class _Remembered:
         self._read, self._known = read, dict[str, tuple[float, int]]()
 
     def __call__(self, key: str) -> int:
-        at, value = self._known.get(key, (0.0, 0))
-        if time.monotonic() - at > 1:
+        value = self.recent(key)
+        if value is None:
             value = self._read(key)
             self._known[key] = time.monotonic(), value
         return value
+
+    def recent(self, key: str) -> int | None:
+        """What was read within the last second."""
+        at, value = self._known.get(key, (0.0, 0))
+        return value if time.monotonic() - at < 1 else None
 
 
 def _one_figure(sql: str, params: dict[str, Any]) -> int:
@@ -151,6 +156,8 @@ SELECT count(*) FROM (
 
 def waiting(door: str) -> int:
     """Count a door's items that wait and have nothing made yet, retries included. Exact up to 1,000."""
+    if (many := _all_waiting.recent(door) or 0) > EXACT_UP_TO:
+        return many
     capped = _one_figure(_WAITING, {"door": door, "most": EXACT_UP_TO})
     return capped if capped < EXACT_UP_TO else _all_waiting(door)
 
@@ -162,6 +169,8 @@ def position(item: Item) -> int:
 
 def waiting_and_position(item: Item) -> tuple[int, int]:
     """Return what `waiting` says of an item's door and `position` of the item itself, by one query."""
+    if (many := _all_waiting.recent(item.door) or 0) > EXACT_UP_TO:
+        return many, position(item)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT ({_WAITING}), ({_AHEAD})", _place_of(item))
         capped, ahead = cursor.fetchone()
