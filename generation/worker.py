@@ -1,9 +1,9 @@
 """The threaded RQ worker: one process, many items in flight.
 
 A provider call is almost all waiting, so items run in threads. A bell is taken only when a thread is
-free, and says no more than "look"; a thread that ends an item claims again before it goes. Two clocks
-run beside: one renews leases, the other looks for work by itself each second and sweeps; so a lost bell,
-or Redis being away, costs at most a second.
+free, and says no more than "look"; a thread that ends an item claims again before it goes. Clocks run
+beside: one renews leases, one looks for work by itself each second and sweeps, one tells Redis that we
+live; so a lost bell, or Redis being away, costs at most a second.
 
 No signal ends a thread (RQ's time limits and stop command need one): every wait in a step has a deadline
 of its own, and a lease is renewed only while its step is inside that deadline.
@@ -159,7 +159,7 @@ class ThreadedWorker(BaseWorker):
         self._print_banner()
         clocks = [
             threading.Thread(target=clock, name=clock.__name__, daemon=True)
-            for clock in (self._keep_leases, self._keep_looking)
+            for clock in (self._keep_leases, self._keep_looking, self._keep_telling)
         ]
         for clock in clocks:
             clock.start()
@@ -235,14 +235,16 @@ class ThreadedWorker(BaseWorker):
     # The clocks
 
     def _keep_leases(self) -> None:
-        """Renew leases and tell of oneself until drained. A thread of its own: no sweep may make a lease run out."""
-        renew_at = 0.0
+        """Renew leases until drained. Nothing else may wait here: neither a long sweep nor a Redis that hangs."""
         while not crew.stopping.is_set() or crew.busy:
-            if time.monotonic() >= renew_at:
-                renew_at = time.monotonic() + settings.LEASE_S / 4
-                self._try(lambda: leases.renew(crew.held()))
+            self._try(lambda: leases.renew(crew.held()))
+            self._pause(settings.LEASE_S / 4)
+
+    def _keep_telling(self) -> None:
+        """Tell of oneself until drained."""
+        while not crew.stopping.is_set() or crew.busy:
             self._try(self._tell)
-            self._pause(min(HEARTBEAT_EVERY_S, settings.LEASE_S / 4))
+            self._pause(HEARTBEAT_EVERY_S)
 
     def _keep_looking(self) -> None:
         """Sweep at its pace, and look for work that no bell announced, until told to stop."""
