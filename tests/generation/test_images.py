@@ -217,3 +217,15 @@ def test_a_thumbnail_is_made_of_every_mode(mode: str) -> None:
 def test_no_thumbnail_of_what_is_no_picture() -> None:
     with pytest.raises(BadPicture):
         images.thumbnail(io.BytesIO(b"nothing"), 32)
+
+
+def test_a_picture_just_checked_is_not_decoded_again_for_its_thumbnail(monkeypatch: pytest.MonkeyPatch) -> None:
+    afresh = images.thumbnail(io.BytesIO(picture("PNG", (900, 600))), 400)
+    checked = images.check(io.BytesIO(picture("PNG", (900, 600))))
+    monkeypatch.setattr(images, "_opened", lambda data: pytest.fail("it was decoded again"))
+    assert images.thumbnail(checked.body, 400) == afresh
+
+
+def test_another_picture_than_the_one_just_checked_is_decoded() -> None:
+    images.check(io.BytesIO(picture("PNG", (900, 600))))
+    assert images.thumbnail(io.BytesIO(picture("PNG", (600, 900))), 400).width == 267
