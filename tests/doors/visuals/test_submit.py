@@ -484,7 +484,7 @@ def test_a_submit_costs_few_queries(alices: Customer) -> None:
     with CaptureQueriesContext(connection) as queries:
         alices.submit(key="order-0001")
     statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
-    assert len(statements) <= 12, "\n".join(statements)
+    assert len(statements) <= 9, "\n".join(statements)
 
 
 def test_the_fields_are_built_once(alices: Customer) -> None:
