@@ -64,7 +64,7 @@ def ring(count: int) -> None:
 def ring_after_commit(count: int) -> None:
     """Ring once after the commit for everything that this transaction queued."""
     # Asked of the connection, because a rollback forgets what was to follow and tells nobody.
-    if any(follows is _ring_pending for _, follows, _ in connection.run_on_commit):
+    if any(entry[1] is _ring_pending for entry in connection.run_on_commit):
         _pending.count += count
     else:
         _pending.count = count
