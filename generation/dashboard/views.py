@@ -181,8 +181,7 @@ def credits(request: HttpRequest) -> HttpResponse:
     start = int(offset) if offset.isascii() and offset.isdigit() and len(offset) < 10 else 0
     history = ledger.history(_owner(request).pk, ENTRIES, start)
     older = start + ENTRIES if start + ENTRIES < history.total else None
-    account = ledger.open_account(_owner(request).pk)
-    return _page(request, "credits", fragment="entries", history=history, older=older, account=account)
+    return _page(request, "credits", fragment="entries", history=history, older=older)
 
 
 # --- What the pages share -------------------------------------------------------------------------
@@ -193,7 +192,8 @@ def _page(request: HttpRequest, name: str, *, fragment: str = "", status: int = 
     if fragment and getattr(request, "htmx", False):
         return render(request, f"app/fragments/{fragment}.html", context)
     account = ledger.open_account(_owner(request).pk)
-    return render(request, f"app/{name}.html", {"section": name, "balance": account.balance, **context}, status=status)
+    frame = {"section": name, "account": account, "balance": account.balance}
+    return render(request, f"app/{name}.html", {**frame, **context}, status=status)
 
 
 def _sheet(request: HttpRequest, request_id: UUID) -> shelf.Sheet:

@@ -1,0 +1,156 @@
+"""The console's pages: they all open, cost the same for 3 and for 30 rows, and run nothing that a stranger wrote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from config.models import User
+from credits.models import Account
+from generation import audit, engine, queue
+from generation.models import Chore, Item, Request
+from tests.pages import NASTY, finish, live_nodes, submit
+
+pytestmark = pytest.mark.django_db
+
+LISTS = (
+    "generation_request",
+    "generation_item",
+    "generation_attempt",
+    "generation_event",
+    "generation_asset",
+    "generation_chore",
+    "generation_auditrun",
+    "credits_account",
+    "credits_entry",
+    "credits_price",
+    "providers_lane",
+    "config_user",
+    "config_staffact",
+)
+
+
+@pytest.fixture
+def staff(client: Client, stella: User, monkeypatch: pytest.MonkeyPatch) -> Client:
+    monkeypatch.setattr(queue, "workers", list)
+    client.force_login(stella)
+    return client
+
+
+def queries(client: Client, address: str) -> int:
+    """Open a page and count what it asked of the database."""
+    with CaptureQueriesContext(connection) as asked:
+        response = client.get(address)
+    assert response.status_code == 200, address
+    return len(asked)
+
+
+def some_work(owner: User, count: int) -> None:
+    """One finished, one waiting and one held request for every three."""
+    for number in range(count):
+        request = submit(owner, prompt=f"picture number {number}", price=1)
+        if number % 3 == 0:
+            finish(request)
+        elif number % 3 == 1:
+            engine.hold(request.pk, actor="stella")
+        Chore.objects.create(kind="prune", key=str(request.pk), run_after=timezone.now())
+        audit.run(full=False)
+
+
+def test_every_list_costs_the_same_for_few_rows_and_many(staff: Client, alice: User) -> None:
+    pages = {name: reverse(f"admin:{name}_changelist") for name in LISTS} | {"desk": reverse("admin:index")}
+    some_work(alice, 3)
+    few = {name: queries(staff, address) for name, address in pages.items()}
+    some_work(alice, 27)
+    many = {name: queries(staff, address) for name, address in pages.items()}
+    assert many == few
+    assert max(many.values()) <= 25
+
+
+def test_a_requests_story_costs_the_same_for_few_items_and_many(staff: Client, make_customer: Any) -> None:
+    rich = make_customer("rich", 1000)
+    few = reverse("admin:generation_request_change", args=[finish(submit(rich, 3)).pk])
+    many = reverse("admin:generation_request_change", args=[finish(submit(rich, 30)).pk])
+    queries(staff, few)
+    assert queries(staff, few) == queries(staff, many) <= 16
+
+
+def test_every_row_has_a_page(staff: Client, alice: User) -> None:
+    finish(submit(alice))
+    audit.run(full=True)
+    item = Item.objects.get()
+    for name, row in {
+        "generation_item": item,
+        "generation_attempt": item.attempts.get(),
+        "generation_event": item.request.events.first(),
+        "generation_asset": item.assets.first(),
+        "credits_account": Account.objects.get(owner=alice),
+        "providers_lane": "desk",
+        "config_user": alice,
+    }.items():
+        page = staff.get(reverse(f"admin:{name}_change", args=[getattr(row, "pk", row)]))
+        assert page.status_code == 200, name
+
+
+def test_the_desk_reads_right_without_javascript(staff: Client, alice: User) -> None:
+    submit(alice, 3, priority="urgent")
+    engine.pause("provider_d", actor="stella", reason="they are down")
+    page = staff.get(reverse("admin:index")).text
+    assert '<p class="console-figure" data-figure="queue.waiting">3</p>' in page
+    assert '<dd class="is-number" data-figure="queue.by_priority.urgent">3</dd>' in page
+    assert "they are down" in page
+    assert "Simulated providers" in page
+    assert "No worker runs" in page
+
+
+def test_real_names_of_providers_need_a_permission(client: Client, sam: User, alice: User) -> None:
+    request = finish(submit(alice))
+    story = reverse("admin:generation_request_change", args=[request.pk])
+    may_see = Permission.objects.filter(codename__in=["view_request", "view_lane"])
+    sam.user_permissions.set(may_see)
+    client.force_login(sam)
+    for address in (story, reverse("admin:providers_lane_changelist")):
+        page = client.get(address).text
+        assert "provider_d" in page
+        assert "openai" not in page.lower()
+    sam.user_permissions.add(Permission.objects.get(codename="see_provider_names"))
+    assert "openai (provider_d)" in client.get(story).text
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_nothing_a_stranger_wrote_is_alive_in_the_console(staff: Client, alice: User, text: str) -> None:
+    request = submit(alice, prompt=text)
+    Request.objects.filter(pk=request.pk).update(group=text, description=text)
+    Item.objects.update(error_code="TIMEOUT", error_message=text)
+    finish(request)
+    item = request.items.get()
+    item.attempts.update(error_code="TIMEOUT", error_detail=text)
+    engine.refund(item.pk, 1, reason=text, actor=text, form_key="form")
+    User.objects.filter(pk=alice.pk).update(username=text[:150], email=text[:200])
+    pages = [reverse(f"admin:{name}_changelist") for name in LISTS]
+    pages += [
+        reverse("admin:index"),
+        reverse("admin:generation_request_change", args=[request.pk]),
+        reverse("admin:generation_item_change", args=[item.pk]),
+        reverse("admin:credits_account_change", args=[alice.pk]),
+        reverse("admin:generation_request_verb", args=["cancel"]) + f"?row={request.pk}",
+    ]
+    for address in pages:
+        page = staff.get(address)
+        assert page.status_code == 200, address
+        assert live_nodes(page.text) == [], address
+
+
+@pytest.mark.parametrize("asked", ["alice", "vga_", "4b7a27d9-4b25-4aaa-8fbb-84dd1e843c16", "no such thing"])
+def test_search_finds_by_whole_names(staff: Client, alice: User, asked: str) -> None:
+    request = submit(alice)
+    term = request.items.get().public_id if asked == "vga_" else asked
+    found = staff.get(reverse("admin:generation_request_changelist"), {"q": term}).context["cl"].result_count
+    assert found == (1 if asked in ("alice", "vga_") else 0)

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.generation.conftest import media
+
+__all__ = ["media"]
