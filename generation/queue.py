@@ -11,14 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 import django_rq
 from django.conf import settings
 from django.db import connection, transaction
-from django.utils import timezone
 from redis.exceptions import RedisError
 from rq import Queue
 from rq.utils import as_text, decode_redis_hash
@@ -202,33 +201,3 @@ def positions(items: Sequence[Item]) -> list[int]:
 
 def _far_position(item: Item) -> int:
     return max(EXACT_UP_TO, min(waiting(item.door), item.rank + 1))
-
-
-def metrics(door: str = "") -> dict[str, Any]:
-    """Read the figures of the last 24 hours, of one door or all. Two queries; `average_generation_s` is a mean."""
-    doors = [door] if door else list(settings.DOORS)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*), count(*) FILTER (WHERE status = 'SUCCEEDED'), count(*) FILTER (WHERE status = 'FAILED'),"
-            " COALESCE(avg(extract(epoch FROM finished_at - started_at))"
-            "          FILTER (WHERE finished_at IS NOT NULL AND started_at IS NOT NULL), 0)::float8"
-            " FROM generation_item WHERE created_at >= %(since)s AND door = ANY(%(doors)s)",
-            {"since": timezone.now() - timedelta(hours=24), "doors": doors},
-        )
-        total, completed, failed, average_s = cursor.fetchone()
-        cursor.execute(
-            "SELECT count(*) FILTER (WHERE status IN ('QUEUED', 'HELD')),"
-            " count(*) FILTER (WHERE status IN ('RUNNING', 'WAITING'))"
-            " FROM generation_item WHERE status IN ('QUEUED', 'HELD', 'RUNNING', 'WAITING')"
-            " AND door = ANY(%(doors)s)",
-            {"doors": doors},
-        )
-        waiting_now, active = cursor.fetchone()
-    return {
-        "requests_total": total,
-        "requests_completed": completed,
-        "requests_failed": failed,
-        "average_generation_s": average_s,
-        "queue_length": waiting_now,
-        "active_requests": active,
-    }

@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from config.models import StaffAct
 from credits.models import Entry, Kind
-from generation import queue
 from generation.admin.names import provider_name
+from generation.figures import figures
 from generation.live import totals
 from generation.models import Attempt, AuditRun, Outcome
 from providers.models import Lane
@@ -77,14 +77,12 @@ def _workers(tick: dict[str, Any], now: datetime) -> list[dict[str, Any]] | None
 
 
 def _last_24_hours() -> dict[str, Any]:
-    figures = queue.metrics()
-    rate = figures["requests_failed"] / figures["requests_total"] if figures["requests_total"] else 0.0
-    return {**figures, "failure_percent": round(100 * rate, 1), "health": _health(rate)}
-
-
-def _health(failure_rate: float) -> str:
-    """The thresholds of the queue's own status."""
-    return "critical" if failure_rate > 0.5 else "warning" if failure_rate > 0.2 else "healthy"
+    day = figures()
+    return {
+        "completed": day.completed,
+        "failure_percent": round(100 * day.failure_rate, 1),
+        "health": day.system_status,
+    }
 
 
 def _money_today(now: datetime) -> dict[str, Any]:

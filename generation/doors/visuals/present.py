@@ -16,7 +16,7 @@ from typing import Any
 from django.conf import settings
 
 from generation import queue, storage
-from generation.doors.visuals.figures import Figures
+from generation.figures import Figures
 from generation.models import EventKind, HoldReason, Item, ItemStatus, Request, RequestStatus
 
 QUEUED, IN_PROGRESS, COMPLETED, FAILED, CANCELLED = "queued", "in-progress", "completed", "failed", "cancelled"

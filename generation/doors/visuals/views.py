@@ -17,7 +17,7 @@ from config.api.throttle import RateHeaders, UserWindowThrottle
 from credits import pricing
 from generation import engine, queue, storage
 from generation.doors.visuals import answers, plan, present, serializers
-from generation.doors.visuals.figures import figures
+from generation.figures import figures
 from generation.models import Item
 from generation.models import Request as Order
 
@@ -147,7 +147,7 @@ class QueueStatusView(VisualView):
     @extend_schema(operation_id="visual_queue_status", tags=["visual-generation"], responses=answers.QueueStatus)
     def get(self, request: Request) -> Response:
         """How busy the desk is. Service-wide numbers, nobody's data."""
-        return Response(present.queue_status(figures()))
+        return Response(present.queue_status(figures(plan.DOOR)))
 
 
 def _find(public_id: str, owner_id: UUID) -> Item | None:

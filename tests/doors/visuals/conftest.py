@@ -7,7 +7,7 @@ import pytest
 
 from config.api import redis
 from config.models import User
-from generation.doors.visuals import figures
+from generation import figures
 from tests.doors.visuals.desk import Customer
 from tests.simulator import simulator, simulator_server
 
@@ -18,7 +18,7 @@ __all__ = ["simulator", "simulator_server"]
 def fresh_desk(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nobody has called yet, no figure is remembered, retries are due at once."""
     settings.VISUAL_RETRY_BASE_S = 0
-    monkeypatch.setattr(figures, "_known", None)
+    monkeypatch.setattr(figures, "_known", {})
     redis.client().flushdb()
     yield
     redis.client().flushdb()

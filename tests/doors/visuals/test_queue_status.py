@@ -11,8 +11,8 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from generation.doors.visuals import figures
-from generation.doors.visuals.figures import Figures
+from generation import figures
+from generation.figures import Figures
 from generation.models import Item, ItemStatus
 from tests.doors.visuals.desk import Customer
 

@@ -1,13 +1,15 @@
-"""The desk's figures as the visual-generation contract defines them (section 10): queue, waits, health."""
+"""The desk's figures, of one door or all: who waits, what the last 24 hours brought, and whether that is healthy.
+
+Definitions and thresholds are the visual-generation contract's (section 10); API, console and metrics rows agree.
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import connection
-
-from generation.doors.visuals.plan import DOOR
 
 # Exact up to this many requests, beyond it at most a second old.
 EXACT_UP_TO = 1000
@@ -23,21 +25,21 @@ WITH waiting AS (
            count(*) FILTER (WHERE step = 0 AND priority = 'normal') AS normal,
            count(*) FILTER (WHERE step = 0 AND priority = 'low') AS low,
            count(*) FILTER (WHERE step > 0) AS half_made
-    FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD')
+    FROM generation_item WHERE door = ANY(%(doors)s) AND status IN ('QUEUED', 'HELD')
 ), day AS (
     SELECT count(*) AS total,
            count(*) FILTER (WHERE status = 'SUCCEEDED') AS completed,
            count(*) FILTER (WHERE status = 'FAILED') AS failed,
            avg(extract(epoch FROM finished_at - started_at)) AS average_generation_s
-    FROM generation_item WHERE door = %(door)s AND created_at >= now() - interval '24 hours'
+    FROM generation_item WHERE door = ANY(%(doors)s) AND created_at >= now() - interval '24 hours'
 )
 SELECT urgent, high, normal, low,
        half_made
-       + (SELECT count(*) FROM generation_item WHERE door = %(door)s AND status = 'RUNNING')
-       + (SELECT count(*) FROM generation_item WHERE door = %(door)s AND status = 'WAITING'),
+       + (SELECT count(*) FROM generation_item WHERE door = ANY(%(doors)s) AND status = 'RUNNING')
+       + (SELECT count(*) FROM generation_item WHERE door = ANY(%(doors)s) AND status = 'WAITING'),
        total, completed, failed, COALESCE(average_generation_s, 0)::float8,
        COALESCE((SELECT avg(extract(epoch FROM first_started_at - created_at)) FROM generation_item
-                 WHERE door = %(door)s AND first_started_at >= now() - interval '24 hours'), 0)::float8
+                 WHERE door = ANY(%(doors)s) AND first_started_at >= now() - interval '24 hours'), 0)::float8
 FROM waiting, day
 """
 
@@ -62,27 +64,33 @@ class Figures:
         return self.urgent + self.high + self.normal + self.low
 
     @property
+    def failure_rate(self) -> float:
+        """Failed of all created; cancelled and unfinished ones count as created."""
+        return self.failed / self.total if self.total else 0.0
+
+    @property
     def system_status(self) -> str:
-        """Strict comparisons, as the source system made them. Cancelled and unfinished ones count as created."""
-        failure_rate = self.failed / self.total if self.total else 0.0
-        if failure_rate > CRITICAL_RATE:
+        """Strict comparisons, as the source system made them."""
+        if self.failure_rate > CRITICAL_RATE:
             return "critical"
-        if failure_rate > WARNING_RATE or self.queue_length > WARNING_LENGTH:
+        if self.failure_rate > WARNING_RATE or self.queue_length > WARNING_LENGTH:
             return "warning"
         return "healthy"
 
 
-_known: tuple[float, Figures] | None = None
+_known: dict[str, tuple[float, Figures]] = {}
 
 
-def figures() -> Figures:
-    """Read the figures. One query, none while big ones are less than a second old."""
-    global _known
-    if _known and time.monotonic() - _known[0] < REMEMBERED_S:
-        return _known[1]
+def figures(door: str = "") -> Figures:
+    """Read the figures of a door, or of all. One query, none while big ones are less than a second old."""
+    read_at, found = _known.get(door, (0.0, None))
+    if found and time.monotonic() - read_at < REMEMBERED_S:
+        return found
     with connection.cursor() as cursor:
-        cursor.execute(_FIGURES, {"door": DOOR})
+        cursor.execute(_FIGURES, {"doors": [door] if door else list(settings.DOORS)})
         found = Figures(*cursor.fetchone())
-    is_big = found.total > EXACT_UP_TO or found.queue_length > EXACT_UP_TO
-    _known = (time.monotonic(), found) if is_big else None
+    if found.total > EXACT_UP_TO or found.queue_length > EXACT_UP_TO:
+        _known[door] = time.monotonic(), found
+    else:
+        _known.pop(door, None)
     return found
