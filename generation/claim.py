@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -107,11 +108,12 @@ def claim(most: int, *, only: Only | None = None) -> list[Claim]:
 
 @dataclass(frozen=True)
 class Only:
-    """What one worker may claim: partitions by door, operation or priority. Empty: everything."""
+    """What one worker may claim: partitions by door, operation or priority, or one item. Empty: everything."""
 
     doors: tuple[str, ...] = ()
     operations: tuple[str, ...] = ()
     priorities: tuple[str, ...] = ()
+    item: int | None = None
 
     @classmethod
     def parse(cls, words: Iterable[str]) -> Only:
@@ -130,12 +132,14 @@ class Only:
             "AND i.door = ANY(%(doors)s)": self.doors,
             "AND i.steps -> i.step::int ->> 'operation' = ANY(%(operations)s)": self.operations,
             "AND i.priority = ANY(%(priorities)s)": self.priorities,
+            "AND i.id = %(item)s": self.item,
         }
         return " ".join(clause for clause, wanted in clauses.items() if wanted)
 
     @property
-    def params(self) -> dict[str, list[str]]:
-        return {"doors": list(self.doors), "operations": list(self.operations), "priorities": list(self.priorities)}
+    def params(self) -> dict[str, Any]:
+        words = {"doors": self.doors, "operations": self.operations, "priorities": self.priorities}
+        return {**{name: list(wanted) for name, wanted in words.items()}, "item": self.item}
 
 
 _RANKS = """

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -33,6 +34,7 @@ from rq.worker import BaseWorker
 from generation import chores, engine
 from generation.claim import Claim, Only, claim
 from generation.engine import leases
+from generation.models import Item
 from providers.models import Lane
 
 log = logging.getLogger(__name__)
@@ -91,8 +93,18 @@ class Crew:
             taken = claim(1, only=self.only)
             if taken:
                 self._work(taken[0])
+                self._finish(taken[0].item)
             elif not engine.poll() and not chores.do_next():
                 return
+
+    def _finish(self, item: Item) -> None:
+        """Go on with our own steps of an item that was just worked: the picture that they need is still at hand."""
+        while item.goes_on_with_us and not self.stopping.is_set():
+            taken = claim(1, only=replace(self.only, item=item.pk))
+            if not taken:
+                return
+            self._work(taken[0])
+            item = taken[0].item
 
     def _work(self, taken: Claim) -> None:
         """Work a claim; a fault that outlasts all patience leaves the item to the sweep."""

@@ -141,6 +141,11 @@ class Item(models.Model):
     def plan_of(self, step: int) -> StepPlan:
         return StepPlan.from_json(self.steps[step])
 
+    @property
+    def goes_on_with_us(self) -> bool:
+        """Whether the step after this one is our own work, which asks no provider."""
+        return self.step + 1 < len(self.steps) and not self.steps[self.step + 1]["candidates"]
+
     def progress_at(self, step: int, within: int = 0) -> int:
         """Say how far an open item is at a step, 0..99: the shares of the steps before it, and a percentage of it."""
         shares = [plan["share"] for plan in self.steps]
