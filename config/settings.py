@@ -242,17 +242,15 @@ CORS_EXPOSE_HEADERS = [
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "x-csrftoken"]
 
 # Unfold needs unsafe-eval, so /admin/ is left to its own devices; everything else is strict.
-CONTENT_SECURITY_POLICY = {
-    "EXCLUDE_URL_PREFIXES": ["/admin/"],
-    "DIRECTIVES": {
-        "default-src": ["'self'"],
-        "img-src": ["'self'", "data:", *([PUBLIC_URL] if PUBLIC_URL else [])],
-        "connect-src": ["'self'"],
-        "object-src": ["'none'"],
-        "base-uri": ["'self'"],
-        "frame-ancestors": ["'none'"],
-    },
+_directives = {
+    "default-src": ["'self'"],
+    "img-src": ["'self'", "data:", *([PUBLIC_URL] if PUBLIC_URL else [])],
+    "connect-src": ["'self'"],
+    "object-src": ["'none'"],
+    "base-uri": ["'self'"],
+    "frame-ancestors": ["'none'"],
 }
+CONTENT_SECURITY_POLICY = {"EXCLUDE_URL_PREFIXES": ["/admin/"], "DIRECTIVES": _directives}
 
 STATIC_URL = "/static/"
 STATIC_ROOT = None if LOCAL else BASE_DIR / "staticfiles"
@@ -396,6 +394,11 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
+
+# Pages show pictures straight from where they are stored: a bucket may be part of the path or of the host.
+if _store := STORAGE_PUBLIC_URL or (STORAGE_ENDPOINT_URL or "https://amazonaws.com" if STORAGE_BACKEND == "s3" else ""):
+    _scheme, _host = _store.split("/")[0], _store.split("/")[2]
+    _directives["img-src"] += [f"{_scheme}//{_host}", f"{_scheme}//*.{_host}"]
 
 # --- Visual-generation door ----------------------------------------------------------------------
 

@@ -103,7 +103,20 @@ class AccountAdmin(VerbAdmin):
     search_fields = ("owner__username", "=owner__email")
     search_help_text = "A customer's name or e-mail address"
     ordering = ("-created_at",)
+    fields = (
+        "owner",
+        "balance",
+        "tier",
+        "total_purchased",
+        "total_earned",
+        "unlimited_active",
+        "unlimited_daily_quota",
+        "unlimited_expires_at",
+    )
     change_form_outer_after_template = "admin/ledger.html"
+
+    def describe(self, row: Account) -> str:
+        return f"{row.owner} · {row.balance} credits"
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

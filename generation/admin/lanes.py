@@ -63,8 +63,8 @@ class LaneAdmin(VerbAdmin):
         ),
     )
     list_display = ("name", "who", "state", "why", "flying", "waiting", "cap")
-    fields = (("name", "who", "operation"), ("state", "why"), ("flying", "waiting", "cap"), "updated_at")
-    readonly_fields = ("name", "who", "operation", "state", "why", "flying", "waiting", "updated_at")
+    fields = ("who", "state", "why", "flying", "waiting", "cap", "updated_at")
+    readonly_fields = ("who", "state", "why", "flying", "waiting", "updated_at")
 
     def has_change_permission(self, request: HttpRequest, obj: Lane | None = None) -> bool:  # type: ignore[override]
         return request.user.has_perm("providers.change_lane")
