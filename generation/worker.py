@@ -28,6 +28,7 @@ from redis.exceptions import RedisError
 from rq import Queue
 from rq.exceptions import DequeueTimeout
 from rq.job import Job
+from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 from rq.worker import BaseWorker
 
@@ -160,7 +161,8 @@ class ThreadedWorker(BaseWorker):
     death_penalty_class = NoDeathPenalty
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        # Bells are JSON whatever the command line says: RQ's own default is pickle.
+        super().__init__(*args, **{**kwargs, "serializer": JSONSerializer})
         crew.seats, crew.only = settings.WORKER_THREADS, Only.parse(settings.WORKER_ONLY)
         self.log_job_description = False
         self.log.setLevel(logging.WARNING)  # three lines for each bell would drown what matters
