@@ -85,10 +85,10 @@ class Following(Socket):
         for subscription in self._of_request.get(hint.request_id, ()):
             subscription.hear(hint)
 
-    def catch_up(self, seqs: Mapping[UUID, int]) -> None:
-        for request_id, seq in seqs.items():
-            for subscription in self._of_request.get(request_id, ()):
-                subscription.catch_up(seq)
+    def catch_up(self, seqs: Mapping[UUID, int]) -> bool:
+        followed = [(one, seq) for request_id, seq in seqs.items() for one in self._of_request.get(request_id, ())]
+        missed = [subscription.catch_up(seq) for subscription, seq in followed]  # each is told, not only the first
+        return any(missed)
 
     def follow(self, name: str, subscription: Subscription) -> None:
         """Begin a subscription; an older one of that name gives way to it."""
@@ -246,11 +246,12 @@ class Live(Following):
         else:
             super().hear(hint)
 
-    def catch_up(self, seqs: Mapping[UUID, int]) -> None:
-        super().catch_up(seqs)
-        if self._follows_all:
-            for request_id in seqs.keys() - self._of_request.keys():
-                self._follow_request(request_id, None)
+    def catch_up(self, seqs: Mapping[UUID, int]) -> bool:
+        has_missed = super().catch_up(seqs)
+        unknown = seqs.keys() - self._of_request.keys() if self._follows_all else set()
+        for request_id in unknown:
+            self._follow_request(request_id, None)
+        return has_missed or bool(unknown)
 
 
 class Console(Socket):

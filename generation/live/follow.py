@@ -48,10 +48,12 @@ class Subscription:
             # An end waits for no interval; but not the end of one of many items, of which there may be a crowd.
             self._pace.hint(urgent=hint.ends_request or (hint.ends_item and hint.item_id == self.item_id))
 
-    def catch_up(self, seq: int) -> None:
-        """So far is the request by its row; what lies beyond the last read was not told by any hint."""
-        if seq > self._read_to:
-            self._pace.hint()
+    def catch_up(self, seq: int) -> bool:
+        """So far is the request by its row; True when that lies beyond the last read: no hint had told it."""
+        if seq <= self._read_to:
+            return False
+        self._pace.hint()
+        return True
 
     def stop(self) -> None:
         self._is_stopped = True

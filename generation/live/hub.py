@@ -3,7 +3,7 @@
 One ear per person who has a socket here, not one per socket: the layer's own buffers are unbounded, so they are
 emptied at once, and a hint only marks subscriptions. Hints may be lost (the layer drops silently, Redis may be
 down), so every few seconds one query asks how far the followed requests are, and what no hint told is told then:
-every end arrives. While Redis cannot be heard, that question comes every second.
+every end arrives. While hints are missed, that question comes every second.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Listener(Protocol):
     def hear(self, hint: Hint) -> None:
         """A hint of its person came."""
 
-    def catch_up(self, seqs: Mapping[UUID, int]) -> None:
-        """So far are the person's requests; what is further than it was told has been missed."""
+    def catch_up(self, seqs: Mapping[UUID, int]) -> bool:
+        """So far are the person's requests; True when something is further than it was told."""
 
 
 class Ear:
@@ -179,28 +179,29 @@ class Hub:
             listener.hear(hint)
 
     async def _look_again_and_again(self) -> None:
+        has_missed = False
         while True:
-            await asyncio.sleep(self.deaf_look_s if self._is_deaf else self.look_s)
+            await asyncio.sleep(self.deaf_look_s if self._is_deaf or has_missed else self.look_s)
             for user_id in list(self._listeners):
                 await self._listen_for(user_id)
                 if self._is_deaf:
                     break
-            await self.look()
+            has_missed = await self.look()
 
-    async def look(self) -> None:
-        """Ask how far everything followed here is, and tell it. One query for the whole process."""
+    async def look(self) -> bool:
+        """Ask how far everything followed here is, and tell it; True when hints were missed. One query for all."""
         listeners = [listener for those in self._listeners.values() for listener in those]
         followed = {request_id for listener in listeners for request_id in listener.followed()}
         everything_of = {listener.user_id for listener in listeners if listener.follows_all}
         if not followed and not everything_of:
-            return
+            return False
         try:
             seqs = await ask(news, followed, everything_of)
         except Exception as error:  # the next look asks again
             self._complain("how far the requests are cannot be read: %s", error)
-            return
-        for listener in listeners:
-            listener.catch_up(seqs.get(listener.user_id, {}))
+            return True
+        missed = [listener.catch_up(seqs.get(listener.user_id, {})) for listener in listeners]
+        return any(missed)
 
     def _complain(self, text: str, error: Exception) -> None:
         if time.monotonic() >= self._quiet_until:

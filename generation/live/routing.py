@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.urls import path, re_path
+from django.urls import path
 
 from generation.live.consumers import Console, Live, VisualGeneration
-from generation.live.socket import no_such_path
 
 # Django's `path` is typed for views; Channels' router calls what it finds as an ASGI application.
 visuals: Any = VisualGeneration.app
 live: Any = Live.app
 console: Any = Console.app
-nobody: Any = no_such_path
 
 websocket_urlpatterns = [
     path("ws/visual-generation", visuals),
     path("ws/live", live),
     path("ws/console", console),
-    re_path("", nobody),
 ]

@@ -15,7 +15,6 @@ import json
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, ClassVar
 
 from django.utils import timezone
@@ -287,14 +286,3 @@ class Socket:
 
 def invalid(text: str) -> Message:
     return {"type": "error", "code": "INVALID_MESSAGE", "error": text}
-
-
-async def no_such_path(scope: Message, receive: Receive, send: Send) -> None:
-    """Turn away a socket that nobody is there for: 404, or a close where the server cannot say that."""
-    with suppress(OSError):
-        await receive()
-        if "websocket.http.response" in scope.get("extensions", {}):
-            await send({"type": "websocket.http.response.start", "status": 404, "headers": []})
-            await send({"type": "websocket.http.response.body", "body": b""})
-        else:
-            await send({"type": "websocket.close", "code": 4404})
