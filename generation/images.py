@@ -29,8 +29,8 @@ SEVERAL_JPEGS = "MPO"
 WEBP_MODES = ("RGB", "RGBA")
 
 _decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
-# The picture that this thread checked last, shrunk while it lay decoded: the same thread mostly makes its thumbnail
-# next, and decoding it again would cost more than the thumbnail itself.
+# The thumbnail of the picture that this thread checked last, made while that lay decoded: mostly the same thread is
+# asked for it next, and decoding again would cost more than the thumbnail itself.
 _last = threading.local()
 
 
@@ -58,57 +58,50 @@ class Picture:
         return io.BytesIO(self.data)
 
 
-def check(body: BinaryIO) -> Picture:
+def check(body: BinaryIO, *, thumbnail_px: int = 0) -> Picture:
     """Decode a picture whole, cut its metadata out and turn it upright. Raises BadPicture.
 
-    Costs one decoding, and an encoding only when the picture must be turned.
+    Costs one decoding, and an encoding only when the picture must be turned. thumbnail_px: make its thumbnail of
+    that size too, while it lies decoded, for the `thumbnail` that this thread asks for next.
     """
-    data, small = _read(body), None
-    with _opened(data) as image:
+    small = None
+    with _opened(body) as (image, data):
         kind = "JPEG" if image.format == SEVERAL_JPEGS else str(image.format)
         turned = image.getexif().get(ORIENTATION_TAG, 1) not in (0, 1)
         image.load()
         if turned:
             data = _encoded(ImageOps.exif_transpose(image), kind)
+        elif thumbnail_px:
+            small = _shrunk(image, thumbnail_px)
         width, height = (image.height, image.width) if turned and _swaps_sides(image) else image.size
-        if not turned and image.mode in WEBP_MODES:
-            small = _shrunk(image, settings.THUMBNAIL_PIXELS)
     data = _without_metadata(data, kind)
     digest = hashlib.sha256(data).hexdigest()
-    _last.checked = (digest, settings.THUMBNAIL_PIXELS, small)
+    _last.thumbnail = (digest, thumbnail_px, small)
     return Picture(data, Image.MIME[kind], EXTENSIONS[kind], width, height, digest)
 
 
 def thumbnail(body: BinaryIO, pixels: int) -> Picture:
     """Make a WebP that fits into a square of `pixels`. Raises BadPicture.
 
-    Costs one decoding, none when this thread checked that picture last.
+    Costs one decoding; none when this thread made it while checking that picture last.
     """
     data = _read(body)
-    small = _shrunk_before(data, pixels)
-    if small is None:
-        with _opened(data) as image:
-            image.draft("RGB", (pixels * 2, pixels * 2))
-            small = _shrunk(image, pixels)
-    out = io.BytesIO()
-    with _decoding:
-        small.save(out, "WEBP", quality=80, method=1)
-    made = out.getvalue()
-    return Picture(made, "image/webp", "webp", *small.size, hashlib.sha256(made).hexdigest())
+    digest, made_px, made = vars(_last).pop("thumbnail", ("", 0, None))
+    if made and made_px == pixels and digest == hashlib.sha256(data).hexdigest():
+        return made
+    with _opened(io.BytesIO(data)) as (image, _):
+        image.draft("RGB", (pixels * 2, pixels * 2))
+        return _shrunk(image, pixels)
 
 
-def _shrunk(image: Image.Image, pixels: int) -> Image.Image:
-    """Make a copy that fits into a square, in a mode that WebP knows."""
+def _shrunk(image: Image.Image, pixels: int) -> Picture:
     small = image.copy() if image.mode in WEBP_MODES else image.convert("RGBA" if "A" in image.mode else "RGB")
     # A gap of 1 halves it first as often as that goes: half the cost of the exact filter over every pixel.
     small.thumbnail((pixels, pixels), reducing_gap=1.0)
-    return small
-
-
-def _shrunk_before(data: bytes, pixels: int) -> Image.Image | None:
-    """The picture as this thread shrunk it while checking it, once."""
-    digest, at, small = vars(_last).pop("checked", ("", 0, None))
-    return small if at == pixels and digest == hashlib.sha256(data).hexdigest() else None
+    out = io.BytesIO()
+    small.save(out, "WEBP", quality=80, method=1)
+    made = out.getvalue()
+    return Picture(made, "image/webp", "webp", *small.size, hashlib.sha256(made).hexdigest())
 
 
 def _read(body: BinaryIO) -> bytes:
@@ -120,16 +113,20 @@ def _read(body: BinaryIO) -> bytes:
 
 
 @contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
-    """Open a picture after its header was judged; every fault of Pillow's comes out as BadPicture."""
+def _opened(body: BinaryIO) -> Iterator[tuple[Image.Image, bytes]]:
+    """Open a picture after its header was judged; every fault of Pillow's comes out as BadPicture.
+
+    Read only when it is its turn: a hundred threads that wait here hold no copy of theirs.
+    """
     with _decoding:
+        data = _read(body)
         try:
             with Image.open(io.BytesIO(data), formats=list(EXTENSIONS)) as image:
                 if image.width * image.height > settings.MAX_IMAGE_PIXELS:
                     raise BadPicture("more pixels than we take")
                 if image.format != SEVERAL_JPEGS and getattr(image, "n_frames", 1) > 1:
                     raise BadPicture("an animation, not a picture")
-                yield image
+                yield image, data
         except BadPicture:
             raise
         except UnidentifiedImageError:

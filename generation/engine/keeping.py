@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
@@ -41,14 +42,15 @@ class Result:
     model: str = ""
 
 
-def checked(made: Made, attempt_id: int) -> Result:
+def checked(claim: Claim, made: Made) -> Result:
     """Judge what a provider sent: one picture that decodes. Raises BadAnswer after writing down what it cost."""
     try:
         if not made.files:
             raise images.BadPicture("no file in the answer")
-        picture = images.check(made.files[0].body)
+        thumbnail_px = settings.THUMBNAIL_PIXELS if claim.item.goes_on_with_us else 0
+        picture = images.check(made.files[0].body, thumbnail_px=thumbnail_px)
     except images.BadPicture as fault:
-        Attempt.objects.filter(pk=attempt_id).update(cost_usd=made.cost_usd)
+        Attempt.objects.filter(pk=claim.attempt_id).update(cost_usd=made.cost_usd)
         raise BadAnswer(detail=str(fault)) from None
     finally:
         for file in made.files:
@@ -61,7 +63,7 @@ def keep(claim: Claim, made: Made) -> None:
 
     Store before the move: a crash between them leaves an orphan, the other order a success without a picture.
     """
-    result = checked(made, claim.attempt_id)
+    result = checked(claim, made)
     key = storage.work_key(claim.item, claim.item.step_name, claim.fence, result.picture.extension)
     if not _received(claim, key, result):
         late(claim, result.cost_usd)

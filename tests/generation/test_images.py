@@ -221,11 +221,11 @@ def test_no_thumbnail_of_what_is_no_picture() -> None:
 
 def test_a_picture_just_checked_is_not_decoded_again_for_its_thumbnail(monkeypatch: pytest.MonkeyPatch) -> None:
     afresh = images.thumbnail(io.BytesIO(picture("PNG", (900, 600))), 400)
-    checked = images.check(io.BytesIO(picture("PNG", (900, 600))))
+    checked = images.check(io.BytesIO(picture("PNG", (900, 600))), thumbnail_px=400)
     monkeypatch.setattr(images, "_opened", lambda data: pytest.fail("it was decoded again"))
     assert images.thumbnail(checked.body, 400) == afresh
 
 
 def test_another_picture_than_the_one_just_checked_is_decoded() -> None:
-    images.check(io.BytesIO(picture("PNG", (900, 600))))
+    images.check(io.BytesIO(picture("PNG", (900, 600))), thumbnail_px=400)
     assert images.thumbnail(io.BytesIO(picture("PNG", (600, 900))), 400).width == 267
