@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOOK_EVERY_S = 1.0
+OTHERS_EVERY_S = 0.5
 SHORTEST_LOOK_S = 0.05
 HEARTBEAT_EVERY_S = 5.0
 BELL_WAIT_S = 2  # after which an idle loop looks at the stop flag
@@ -59,6 +60,7 @@ class Crew:
         self.stopping = threading.Event()
         self.busy = 0
         self._held: dict[tuple[int, int], float] = {}
+        self._others_at = 0.0
         self._changed = threading.Condition()
 
     @property
@@ -91,12 +93,27 @@ class Crew:
 
     def _work_while_there_is_some(self) -> None:
         while not self.stopping.is_set():
+            if self._is_time_for_others():
+                engine.poll()
+                chores.do_next()
             taken = claim(1, only=self.only)
             if taken:
                 self._work(taken[0])
                 self._finish(taken[0].item)
             elif not engine.poll() and not chores.do_next():
                 return
+
+    def _is_time_for_others(self) -> bool:
+        """Say to one thread at a time that parked calls and chores have waited long enough behind new items.
+
+        Behind a queue that never empties they would wait for ever, and a result that nobody fetches is
+        paid for again.
+        """
+        with self._changed:
+            is_time = time.monotonic() >= self._others_at
+            if is_time:
+                self._others_at = time.monotonic() + OTHERS_EVERY_S
+        return is_time
 
     def _finish(self, item: Item) -> None:
         """Go on with our own steps of an item that was just worked: the picture that they need is still at hand."""

@@ -131,6 +131,8 @@ def _fetch(one: Parked) -> Claim | None:
 def _record_late(one: Parked, answer: Made | ProviderError) -> None:
     """Close the attempt of an item that was taken away while parked; a refusal proves that nothing was produced."""
     if isinstance(answer, Made):
+        for file in answer.files:
+            file.body.close()
         end_attempt(one.attempt.pk, Outcome.LATE, None, timezone.now())
         Attempt.objects.filter(pk=one.attempt.pk).update(cost_usd=answer.cost_usd)
     else:

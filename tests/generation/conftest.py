@@ -29,8 +29,8 @@ def media(tmp_path: Path, settings: Any) -> Path:
 
 @pytest.fixture
 def vendors(simulator: Remote, settings: Any) -> Remote:
-    """The simulator, with vendors that are asked again at once."""
-    settings.HUGGINGFACE = {**settings.HUGGINGFACE, "POLL_S": 0.0}
+    """The simulator; about a parked call is asked when a test lets that time come."""
+    settings.HUGGINGFACE = {**settings.HUGGINGFACE, "POLL_S": 60.0}
     return simulator
 
 

@@ -23,7 +23,7 @@ from providers.models import Lane
 from tests.db import race
 
 OPENAI, HUGGINGFACE = "provider_d", "provider_g"
-MOST_TURNS = 5000
+MOST_TURNS = 1000
 AGES = timedelta(days=1)
 
 THUMBNAIL = StepPlan("thumbnail", "thumbnail", required=False, share=5)
@@ -100,7 +100,7 @@ def work_next() -> bool:
     if taken:
         engine.work(taken[0])
         return True
-    return bool(engine.poll()) or chores.do_next()
+    return chores.do_next() or bool(engine.poll())
 
 
 def work_while_due() -> None:

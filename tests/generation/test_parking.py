@@ -1,0 +1,219 @@
+"""Calls that are left at an asynchronous vendor: asked about, fetched once, given up in time, cancelled there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from config.models import User
+from generation import engine
+from generation.claim import claim
+from generation.engine import working
+from generation.models import Attempt, Chore, Event, Item
+from providers.models import Lane
+from tests.generation.support import (
+    HUGGINGFACE,
+    balance,
+    fresh,
+    in_flight,
+    in_threads,
+    outcomes,
+    submit,
+    submit_one,
+    take,
+    told,
+    work_until_quiet,
+    work_while_due,
+)
+from tests.simulator import Remote
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("audited")]
+
+
+def ask_now() -> int:
+    """Let every parked call fall due, and ask."""
+    Attempt.objects.filter(stage="ACCEPTED", ended_at__isnull=True).update(poll_at=timezone.now())
+    return engine.poll()
+
+
+@pytest.fixture
+def parked(alice: User, vendors: Remote) -> Item:
+    """An item whose call is at a vendor that works on it for an hour."""
+    vendors.settings(delay_s=3600)
+    item = submit_one(alice, providers=[HUGGINGFACE])
+    engine.work(take())
+    assert fresh(item).status == "WAITING"
+    return item
+
+
+def test_a_parked_call_frees_its_thread_and_keeps_its_place_in_the_lane(parked: Item) -> None:
+    attempt = Attempt.objects.get()
+    assert (attempt.stage, attempt.ended_at, bool(attempt.remote_id)) == ("ACCEPTED", None, True)
+    assert fresh(parked).lease_until is None
+    assert in_flight(HUGGINGFACE) == 1
+    assert told(parked.request)[-1] == "parked"
+    engine.cancel(parked.request_id)
+    work_until_quiet()
+
+
+def test_parked_calls_count_against_the_cap_and_asking_needs_no_room(alice: User, vendors: Remote) -> None:
+    Lane.objects.filter(name=HUGGINGFACE).update(cap=2)
+    request = submit(alice, 5, providers=[HUGGINGFACE])
+    work_while_due_without_asking()
+    assert in_flight(HUGGINGFACE) == 2
+    engine.pause(HUGGINGFACE, actor="stella")
+    assert ask_now() == 2
+    assert request.items.filter(status="SUCCEEDED").count() == 2, "what is paid for is fetched also from a paused lane"
+    engine.resume(HUGGINGFACE)
+    work_until_quiet()
+    request.refresh_from_db()
+    assert request.status == "COMPLETED"
+
+
+def work_while_due_without_asking() -> None:
+    while taken := claim(1):
+        engine.work(taken[0])
+
+
+def test_progress_never_falls_and_each_step_is_told_once(alice: User, vendors: Remote) -> None:
+    vendors.faults("huggingface", "progress-backwards", times=5, percents=[10, 80, 20, 80, 250])
+    item = submit_one(alice, providers=[HUGGINGFACE])
+    work_while_due_without_asking()
+    seen = []
+    for _ in range(5):
+        ask_now()
+        seen.append(fresh(item).progress)
+    assert seen == [10, 80, 80, 80, 99]
+    work_until_quiet()
+    events = Event.objects.filter(item=item, kind="progress").order_by("seq")
+    assert [event.data["progress"] for event in events] == [10, 80, 99]
+    assert (fresh(item).status, fresh(item).progress) == ("SUCCEEDED", 100)
+
+
+def test_a_result_is_fetched_once_by_many_who_ask(alice: User, vendors: Remote) -> None:
+    request = submit(alice, 10, providers=[HUGGINGFACE], price=1)
+    work_while_due_without_asking()
+    in_threads(6, ask_now)
+    work_until_quiet()
+    assert set(request.items.values_list("status", flat=True)) == {"SUCCEEDED"}
+    assert Attempt.objects.filter(outcome="made").count() == 10
+    assert len(vendors.calls("huggingface", "submit")) == 10
+    assert balance(alice) == 90
+
+
+def test_a_webhook_before_its_time_does_no_harm(parked: Item, vendors: Remote) -> None:
+    for _ in range(3):
+        ask_now()
+    assert fresh(parked).status == "WAITING"
+    assert len(vendors.calls("huggingface", "submit")) == 1
+    engine.cancel(parked.request_id)
+    work_until_quiet()
+
+
+# --- Cancel ------------------------------------------------------------------------------------------
+
+
+def test_a_cancel_that_the_vendor_confirms_gives_the_price_back_once(
+    alice: User, parked: Item, vendors: Remote
+) -> None:
+    assert engine.cancel(parked.request_id).refunded == 0
+    assert (fresh(parked).status, fresh(parked).kept, balance(alice)) == ("CANCELLED", 2, 98)
+    assert in_flight(HUGGINGFACE) == 1, "it is still at the vendor"
+    work_until_quiet()
+    assert len(vendors.calls("huggingface", "cancel")) == 1
+    assert (fresh(parked).kept, balance(alice), in_flight(HUGGINGFACE)) == (0, 100, 0)
+    assert told(parked.request)[-2:] == ["request-cancelled", "refunded"]
+    ask_now()
+    work_until_quiet()
+    assert balance(alice) == 100
+
+
+def test_a_cancel_that_comes_too_late_keeps_the_price_and_not_the_picture(alice: User, vendors: Remote) -> None:
+    item = submit_one(alice, providers=[HUGGINGFACE])
+    work_while_due_without_asking()
+    engine.cancel(item.request_id)
+    work_until_quiet()
+    assert (fresh(item).status, fresh(item).kept, balance(alice)) == ("CANCELLED", 2, 98)
+    assert (outcomes(item), item.assets.count()) == (["late"], 0)
+    assert Attempt.objects.get().cost_usd > 0
+
+
+def test_a_vanished_call_proves_nothing_about_what_was_made(alice: User, parked: Item, vendors: Remote) -> None:
+    vendors.faults("huggingface", "vanished", times=9)
+    engine.cancel(parked.request_id)
+    ask_now()
+    assert (fresh(parked).kept, balance(alice), outcomes(parked)) == (2, 98, ["lost"])
+
+
+def test_a_call_that_was_accepted_after_the_cancel_is_stopped_at_the_vendor_too(
+    alice: User, vendors: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendors.settings(delay_s=3600)
+    item, begin = submit_one(alice, providers=[HUGGINGFACE]), working.begin
+
+    def begin_and_cancel(taken: Any) -> None:
+        begin(taken)
+        engine.cancel(item.request_id)
+
+    monkeypatch.setattr(working, "begin", begin_and_cancel)
+    work_until_quiet()
+    assert len(vendors.calls("huggingface", "cancel")) == 1
+    assert (fresh(item).status, balance(alice), in_flight(HUGGINGFACE)) == ("CANCELLED", 100, 0)
+
+
+def test_asking_the_vendor_to_stop_is_tried_again_when_it_does_not_answer(
+    alice: User, parked: Item, vendors: Remote
+) -> None:
+    vendors.faults("huggingface", "503", operation="cancel", times=2)
+    engine.cancel(parked.request_id)
+    work_while_due()
+    chore = Chore.objects.get(kind="cancel-at-vendor")
+    assert (chore.tries, chore.done_at) == (1, None)
+    assert chore.run_after > timezone.now()
+    work_until_quiet()
+    chore.refresh_from_db()
+    assert (chore.tries, chore.result) == (3, {"confirmed": True})
+    assert balance(alice) == 100
+
+
+# --- Deadlines ---------------------------------------------------------------------------------------
+
+
+def test_a_call_parked_for_too_long_is_tried_anew_and_at_last_given_back(alice: User, vendors: Remote) -> None:
+    vendors.settings(delay_s=3600)
+    item = submit_one(alice, providers=[HUGGINGFACE], max_starts=2)
+    for starts in (1, 2):
+        work_while_due_without_asking()
+        assert (fresh(item).status, fresh(item).starts) == ("WAITING", starts)
+        Attempt.objects.filter(ended_at__isnull=True).update(park_until=timezone.now() - timedelta(seconds=1))
+        assert engine.sweep()["expire_deadlines"] == 1
+        engine.release_due()
+    assert (fresh(item).status, fresh(item).error_code, balance(alice)) == ("FAILED", "TIMEOUT", 100)
+    assert len(vendors.calls("huggingface", "submit")) == 2
+
+
+def test_an_item_past_its_deadline_fails_while_its_call_is_parked(alice: User, parked: Item) -> None:
+    Item.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))
+    engine.sweep()
+    assert (fresh(parked).status, fresh(parked).error_code, balance(alice)) == ("FAILED", "TIMEOUT", 100)
+    assert in_flight(HUGGINGFACE) == 1, "the vendor is still at it"
+    Attempt.objects.update(park_until=timezone.now() - timedelta(seconds=1))
+    engine.sweep()
+    assert in_flight(HUGGINGFACE) == 0
+
+
+def test_a_question_that_keeps_failing_ends_with_the_parked_calls_own_deadline(
+    alice: User, parked: Item, vendors: Remote
+) -> None:
+    vendors.faults("huggingface", "500", operation="status", times=99)
+    for _ in range(3):
+        ask_now()
+    assert fresh(parked).status == "WAITING"
+    Attempt.objects.update(park_until=timezone.now() - timedelta(seconds=1))
+    ask_now()
+    assert (fresh(parked).status, fresh(parked).error_code) == ("HELD", "")
+    assert outcomes(parked) == ["failed"]
+    engine.cancel(parked.request_id)
