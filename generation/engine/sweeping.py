@@ -172,8 +172,8 @@ def plan_prune() -> int:
     last = Chore.objects.filter(kind=PRUNE).order_by("-created_at").first()
     if last and last.created_at > timezone.now() - timedelta(days=1):
         return 0
-    Chore.objects.create(kind=PRUNE, run_after=timezone.now())
-    return 1
+    _, is_new = Chore.objects.get_or_create(kind=PRUNE, key="", done_at=None, defaults={"run_after": timezone.now()})
+    return int(is_new)
 
 
 def _is_due(last: MetricsRow | AuditRun | None, interval_s: float) -> bool:
