@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import redis
+import requests
 from django.conf import settings
 from django.db import connection
 
@@ -134,3 +136,52 @@ class OwnRedis:
     def _signal(self, number: int) -> None:
         assert self.process
         self.process.send_signal(number)
+
+
+class OwnDesk:
+    """A whole desk of this test alone, whose PostgreSQL may be restarted: database, web and worker."""
+
+    def __init__(self, folder: Path, logs: Path, media: Path, port: int) -> None:
+        self.postgres = services.postgres(durable=False)
+        self.logs, self.base = logs, f"http://127.0.0.1:{port}"
+        web = {"VISUAL_RATE_LIMIT": "0", "SIGNUP_GRANT_CREDITS": "0", "LOCAL": "1", "ATELIER_STATE_DIR": str(folder)}
+        self.env = environment(media, **web, LEASE_S="10") | {"DATABASE_URL": services.database_url()}
+        self.web_words = ["-m", "uvicorn", "config.asgi:application", "--port", str(port), "--log-level", "warning"]
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Everything is up and answers within this block."""
+        self.start_postgres()
+        try:
+            self.manage("migrate", "--verbosity", "0")
+            self.manage("customer", "carol", "--password", "carol-password", "--credits", "1000")
+            with program(self.web_words, self.env, self.logs / "web.log") as web:
+                with worker(self.env, self.logs / "worker.log"):
+                    until(self.is_up, "the web answers", web)
+                    yield
+        finally:
+            self.postgres.stop()
+
+    def start_postgres(self) -> None:
+        self.postgres.start()
+        services.await_start(self.postgres)
+
+    def restart_postgres(self) -> None:
+        self.postgres.stop()
+        self.start_postgres()
+
+    def manage(self, *words: str) -> str:
+        argv = [sys.executable, str(ROOT / "manage.py"), *words]
+        return subprocess.run(argv, cwd=ROOT, env=self.env, check=True, capture_output=True, text=True).stdout
+
+    def is_up(self) -> bool:
+        try:
+            return self.ask("GET", "/health").ok
+        except requests.ConnectionError:
+            return False
+
+    def ask(self, method: str, path: str, token: str = "", body: Any = None) -> requests.Response:
+        with requests.Session() as session:
+            session.trust_env = False
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            return session.request(method, self.base + path, json=body, headers=headers, timeout=60)

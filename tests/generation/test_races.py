@@ -254,7 +254,7 @@ def test_release_of_a_lease_against_its_renewal(carol: User) -> None:
         taken = take_of(submit_one(carol))
         let_leases_end(taken.item)
         return (
-            lambda: leases.renew([(taken.item.pk, taken.fence)]),
+            lambda: fresh(taken.item) and leases.renew([(taken.item.pk, taken.fence)]),
             lambda: leases.expire_leases() and fresh(taken.item).fence > taken.fence,
         )
 
