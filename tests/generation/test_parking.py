@@ -11,8 +11,9 @@ from django.utils import timezone
 from config.models import User
 from generation import engine
 from generation.claim import claim
-from generation.engine import working
+from generation.engine import polling, working
 from generation.models import Attempt, Chore, Event, Item
+from providers.errors import ContentRejected
 from providers.models import Lane
 from tests.generation.support import (
     HUGGINGFACE,
@@ -217,3 +218,32 @@ def test_a_question_that_keeps_failing_ends_with_the_parked_calls_own_deadline(
     assert (fresh(parked).status, fresh(parked).error_code) == ("HELD", "")
     assert outcomes(parked) == ["failed"]
     engine.cancel(parked.request_id)
+
+
+def test_a_late_refusal_gives_nothing_back_for_an_item_that_failed_by_its_doors_rule(
+    alice: User, vendors: Remote
+) -> None:
+    vendors.settings(delay_s=3600)
+    item = submit_one(alice, providers=[HUGGINGFACE], keep_codes=("TIMEOUT",))
+    engine.work(take())
+    Item.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))
+    engine.sweep()
+    assert (fresh(item).status, fresh(item).kept) == ("FAILED", 2)
+    vendors.faults("huggingface", "bad-input", operation="status")
+    ask_now()
+    assert (outcomes(item), fresh(item).kept, balance(alice)) == (["late"], 2, 98)
+
+
+def test_who_asked_about_an_older_call_does_not_touch_the_newer_one(alice: User, parked: Item) -> None:
+    Attempt.objects.update(poll_at=timezone.now())
+    [older] = polling._take()
+    Attempt.objects.update(park_until=timezone.now() - timedelta(seconds=1))
+    engine.sweep()
+    engine.release_due()
+    engine.work(take())
+    assert (fresh(parked).status, fresh(parked).starts) == ("WAITING", 2)
+    polling._ended(older, ContentRejected())
+    assert (fresh(parked).status, outcomes(parked)) == ("WAITING", ["failed", ""])
+    engine.cancel(parked.request_id)
+    work_until_quiet()
+    assert balance(alice) == 100
