@@ -14,8 +14,12 @@ def main() -> None:
     try:
         env.use_local_desk()
         from django.core.management import execute_from_command_line
+        from django.db import OperationalError
 
-        execute_from_command_line(sys.argv)
+        try:
+            execute_from_command_line(sys.argv)
+        except OperationalError as error:
+            sys.exit(f"atelier: the database cannot be used: {error}\nIs the desk running? `make run` starts one.")
     except env.SettingError as error:
         sys.exit(f"atelier: {error}")
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.conf import settings
+
+from config.env import SettingError
 
 
 class DeskConfig(AppConfig):
@@ -10,6 +13,16 @@ class DeskConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        """Refuse settings whose meaning only the rooms know that read them. Raises SettingError."""
         from config.api import issuers
+        from generation.claim import Only
+        from providers import registry
 
         issuers.check()
+        for name in settings.VISUAL_PROVIDER_ORDER:
+            if registry.alias_of(name) is None:
+                raise SettingError(f"VISUAL_PROVIDER_ORDER names '{name}', which is no provider")
+        try:
+            Only.parse(settings.WORKER_ONLY)
+        except ValueError as error:
+            raise SettingError(f"WORKER_ONLY: {error}") from None

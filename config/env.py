@@ -43,7 +43,8 @@ def integer(name: str, default: int, *, low: int | None = None, high: int | None
     except ValueError:
         raise SettingError(f"{name} must be a whole number") from None
     if (low is not None and value < low) or (high is not None and value > high):
-        raise SettingError(f"{name} must lie between {low} and {high}")
+        bounds = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
+        raise SettingError(f"{name} must be {bounds}")
     return value
 
 
@@ -89,6 +90,16 @@ def url(name: str, default: str = "", *, schemes: Sequence[str]) -> str:
     if value and urlsplit(value).scheme not in schemes:
         raise SettingError(f"{name} must be a URL starting with {' or '.join(s + '://' for s in schemes)}")
     return value
+
+
+def origins(name: str) -> list[str]:
+    """Read a comma-separated list of browser origins: scheme and host, perhaps a port, no path."""
+    found = [origin.rstrip("/") for origin in words(name)]
+    for origin in found:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}":
+            raise SettingError(f"{name} must list origins such as https://app.example.com")
+    return found
 
 
 def json_list(name: str) -> list[Any]:

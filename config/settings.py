@@ -229,7 +229,7 @@ SPECTACULAR_SETTINGS = {
 }
 API_BODY_LIMIT_BYTES = env.integer("API_BODY_LIMIT_BYTES", 1024 * 1024, low=1024)
 
-CORS_ALLOWED_ORIGINS = env.words("CORS_ORIGIN")
+CORS_ALLOWED_ORIGINS = env.origins("CORS_ORIGIN")
 CORS_EXPOSE_HEADERS = [
     "Retry-After",
     "X-RateLimit-Limit",

@@ -88,8 +88,8 @@ def delete(key: str) -> None:
 def link(key: str, base_url: str) -> str:
     """Make an absolute link to a stored file.
 
-    Stable when STORAGE_PUBLIC_URL is set; else signed and valid for LINK_SECONDS to twice that, with the
-    expiry rounded so that links repeat and caches help. base_url: scheme and host the client came by.
+    Stable when STORAGE_PUBLIC_URL is set; else signed and valid for LINK_SECONDS, up to a quarter less: the
+    expiry is rounded so that links repeat and caches help. base_url: scheme and host the client came by.
     """
     if settings.STORAGE_PUBLIC_URL:
         return f"{settings.STORAGE_PUBLIC_URL}/{quote(key)}"
@@ -97,8 +97,8 @@ def link(key: str, base_url: str) -> str:
 
 
 def _expiry() -> int:
-    window = settings.LINK_SECONDS
-    return (int(time.time()) // window + 2) * window
+    quarter = settings.LINK_SECONDS // 4
+    return (int(time.time()) // quarter + 4) * quarter
 
 
 @lru_cache(maxsize=4096)

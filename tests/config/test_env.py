@@ -7,8 +7,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.apps import apps
 
 from config import env
 from config.embedded import paths, services
@@ -30,6 +32,8 @@ Reader = Callable[[], object]
         ("ftp://host", lambda: env.url("THING", schemes=("http",))),
         ("[", lambda: env.json_list("THING")),
         ("{}", lambda: env.json_list("THING")),
+        ("app.example.com", lambda: env.origins("THING")),
+        ("https://app.example.com/path", lambda: env.origins("THING")),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_variables_name_and_not_shown(
@@ -50,6 +54,16 @@ def test_an_empty_value_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> Non
     assert env.integer("THING", 7) == 7
     with pytest.raises(env.SettingError, match="THING is not set"):
         env.text("THING")
+
+
+@pytest.mark.parametrize(("name", "value"), [("VISUAL_PROVIDER_ORDER", "openai,opnai"), ("WORKER_ONLY", "slowly")])
+def test_a_setting_that_only_its_room_understands_is_refused_by_name_too(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    setattr(settings, name, value.split(","))
+
+    with pytest.raises(env.SettingError, match=name):
+        apps.get_app_config("config").ready()
 
 
 @pytest.mark.parametrize(

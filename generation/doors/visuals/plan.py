@@ -56,6 +56,7 @@ RATIO_PHRASES: dict[str, str] = {
 }
 
 ID_LETTERS = string.digits + string.ascii_lowercase
+MOST_ID_LETTERS = 64
 
 
 @dataclass(frozen=True)
@@ -202,3 +203,8 @@ def new_id(prefix: str) -> str:
     """A fresh public id: prefix, epoch in ms, nine letters that nobody can guess."""
     tail = "".join(secrets.choice(ID_LETTERS) for _ in range(9))
     return f"{prefix}_{time.time_ns() // 1_000_000}_{tail}"
+
+
+def is_id(text: str) -> bool:
+    """Could this be an id of ours? What could not is not looked up: the database refuses some of it."""
+    return text.isascii() and text.replace("_", "").isalnum() and len(text) <= MOST_ID_LETTERS

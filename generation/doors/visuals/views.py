@@ -137,7 +137,8 @@ class BatchStatusView(VisualView):
     @extend_schema(operation_id="visual_batch_status", tags=["visual-generation"], responses=answers.BatchStatus)
     def get(self, request: Request, batch_id: str) -> Response:
         """How far a batch is, member by member."""
-        order = Order.objects.filter(public_id=batch_id, owner_id=_owner_id(request), door=plan.DOOR).first()
+        mine = Order.objects.filter(public_id=batch_id, owner_id=_owner_id(request), door=plan.DOOR)
+        order = mine.first() if plan.is_id(batch_id) else None
         if order is None:
             raise ApiError(404, "NOT_FOUND", "Request not found")
         return Response(present.present_batch(order, order.items.order_by("index"), _base_url(request)))
@@ -152,6 +153,8 @@ class QueueStatusView(VisualView):
 
 def _find(public_id: str, owner_id: UUID) -> Item | None:
     """The caller's own item; another's is as missing as one that never was."""
+    if not plan.is_id(public_id):
+        return None
     return Item.objects.select_related("request").filter(public_id=public_id, owner_id=owner_id, door=plan.DOOR).first()
 
 

@@ -231,3 +231,10 @@ def test_another_doors_item_is_none_of_this_doors(alices: Customer) -> None:
     assert alices.call("GET", f"status/{request_id}").status_code == 404
     assert alices.cancel(request_id).status_code == 404
     assert item_of(request_id).status == S.QUEUED
+
+
+@pytest.mark.parametrize("odd", ["a%00b", "%F0%9F%A6%8A", "vga_" + "x" * 80, "vga-1"])
+def test_an_id_that_could_not_be_ours_is_missing_like_any_other(alices: Customer, odd: str) -> None:
+    for method, route in (("get", "status"), ("get", "batch"), ("delete", "cancel")):
+        answer = alices.call(method, f"{route}/{odd}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
