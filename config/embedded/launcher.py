@@ -21,7 +21,6 @@ from config.embedded.children import Part, Signal
 from config.embedded.supervisor import LOOK_S, PartError, Supervisor
 
 HEALTHY_S = 90.0
-WORKER_CLASS = "generation.worker.ThreadedWorker"
 # What manage.py in another terminal has to know to talk to the same desk.
 TOLD = (
     "LOCAL",
@@ -176,13 +175,15 @@ def _simulator(port: int) -> list[Part]:
 def _web(port: int) -> Part:
     where = ["--host", "127.0.0.1", "--port", str(port), "--timeout-graceful-shutdown", "3"]
     quiet = ["--no-access-log", "--no-server-header", "--no-proxy-headers", "--log-level", "warning"]
-    return _python("web", "-m", "uvicorn", "config.asgi:application", *where, *quiet)
+    # Compressing small messages for each of many sockets costs more than sending them.
+    sockets = ["--ws-per-message-deflate", "false"]
+    return _python("web", "-m", "uvicorn", "config.asgi:application", *where, *quiet, *sockets)
 
 
 def _workers() -> list[Part]:
-    how = ["--worker-class", WORKER_CLASS, "--serializer", "rq.serializers.JSONSerializer", "--skip-checks"]
     count = env.integer("WORKERS", 2, low=1, high=64)
-    return [_python(f"worker-{n}", "manage.py", "rqworker", "generation", *how) for n in range(1, count + 1)]
+    command = ("manage.py", "rqworker", "generation", "--skip-checks")
+    return [_python(f"worker-{n}", *command) for n in range(1, count + 1)]
 
 
 def _python(name: str, *argv: str) -> Part:

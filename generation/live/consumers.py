@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -118,7 +118,7 @@ class VisualGeneration(Following):
             await self.answer(type="pong")
         elif kind not in ("subscribe", "unsubscribe"):
             await self.answer(**invalid("Unknown type: use subscribe, unsubscribe or ping."))
-        elif not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+        elif not _is_name(name):
             await self.answer(**invalid("requestId must be the id that submit answered."))
         elif kind == "subscribe":
             await self._subscribe(name)
@@ -175,7 +175,7 @@ class Live(Following):
             await self.answer(type="authenticated")
         elif kind not in ("subscribe", "unsubscribe"):
             await self.answer(**invalid("Unknown type: use auth, subscribe, unsubscribe or ping."))
-        elif name is not None and not (isinstance(name, str) and 0 < len(name) <= LONGEST_NAME):
+        elif name is not None and not _is_name(name):
             await self.answer(**invalid("request must be a request's id, or absent for all of your own."))
         elif kind == "unsubscribe":
             await self._unsubscribe(name)
@@ -289,3 +289,8 @@ class Console(Socket):
 
 def _is_seq(value: Any) -> bool:
     return value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63)
+
+
+def _is_name(name: Any) -> TypeGuard[str]:
+    """Could this name a request? Ids of ours are plain; the database refuses some of what is not."""
+    return isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isascii() and name.isprintable()

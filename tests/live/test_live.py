@@ -223,7 +223,12 @@ async def test_foreign_and_unknown_requests_look_the_same(alice: User, bob: User
 
 @pytest.mark.parametrize(
     "message",
-    [{"type": "subscribe", "request": 7}, {"type": "subscribe", "last_seq": "3"}, {"type": "subscribe", "last_seq": -1}]
+    [{"type": "subscribe", "request": "a\0b"}, {"type": "unsubscribe", "request": "a\0b"}]
+    + [
+        {"type": "subscribe", "request": 7},
+        {"type": "subscribe", "last_seq": "3"},
+        {"type": "subscribe", "last_seq": -1},
+    ]
     + [{"type": "subscribe", "last_seq": True}, {"type": "subscribe", "last_seq": 2**63}, {"type": "dance"}, {}],
 )
 async def test_what_cannot_be_understood_is_said(alice: User, message: dict[str, Any]) -> None:

@@ -183,6 +183,7 @@ async def test_after_unsubscribe_there_are_no_updates(alice: User, maker: Maker)
 @pytest.mark.parametrize(
     "text",
     ["not json", "[]", '"text"', "{}", '{"type": 7}', '{"type": "dance"}', '{"type": "subscribe"}']
+    + [r'{"type": "subscribe", "requestId": "a\u0000b"}', r'{"type": "subscribe", "requestId": "\ud800"}']
     + ['{"type": "subscribe", "requestId": 5}', '{"type": "subscribe", "requestId": ""}', "[" * 5000]
     + ['{"type": "subscribe", "requestId": "%s"}' % ("x" * 65), '{"type": "ping", "x": "%s"}' % ("x" * 20000)],
 )
