@@ -129,10 +129,16 @@ def _fetch(one: Parked) -> Claim | None:
 
 
 def _record_late(one: Parked, answer: Made | ProviderError) -> None:
-    """Close the attempt of an item that was taken away while parked; a refusal proves that nothing was produced."""
+    """Close the attempt of an item that was taken away while parked; a refusal proves that nothing was produced.
+
+    Another who asked at the same time may have fetched the item, and is storing what came: the call is theirs.
+    """
     if isinstance(answer, Made):
         for file in answer.files:
             file.body.close()
+    if not Attempt.objects.filter(pk=one.attempt.pk, fence=one.attempt.fence).exists():
+        return
+    if isinstance(answer, Made):
         end_attempt(one.attempt.pk, Outcome.LATE, None, timezone.now())
         Attempt.objects.filter(pk=one.attempt.pk).update(cost_usd=answer.cost_usd)
     else:

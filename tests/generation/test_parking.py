@@ -247,3 +247,16 @@ def test_who_asked_about_an_older_call_does_not_touch_the_newer_one(alice: User,
     engine.cancel(parked.request_id)
     work_until_quiet()
     assert balance(alice) == 100
+
+
+def test_who_asked_at_the_same_time_does_not_close_a_call_whose_result_another_stores(
+    alice: User, parked: Item
+) -> None:
+    asked = []
+    for _ in range(2):
+        Attempt.objects.update(poll_at=timezone.now())
+        asked += polling._take()
+    assert polling._fetch(asked[0])
+    polling._ended(asked[1], ContentRejected())
+    assert (fresh(parked).status, outcomes(parked)) == ("RUNNING", [""])
+    engine.cancel(parked.request_id)
