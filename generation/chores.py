@@ -28,10 +28,13 @@ KINDS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def do_next() -> bool:
-    """Do one due chore; False when none is due. A failure is tried again later, five times in all."""
+    """Do one due chore; False when none is due. A failure, or a worker's death over it, is tried five times in all."""
     chore = _take()
     if chore is None:
         return False
+    if chore.tries > MOST_TRIES:
+        _put_back(chore, RuntimeError("the worker died over it each time"))
+        return True
     try:
         result = KINDS[chore.kind](**chore.args)
     except Exception as error:

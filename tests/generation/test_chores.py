@@ -89,6 +89,16 @@ def test_a_chore_whose_worker_died_is_taken_up_when_its_lease_ends(kinds: list[A
     assert chores._mine(dead).update(result={"late": True}) == 0, "whoever comes back finds the fence moved on"
 
 
+def test_a_chore_that_kills_its_worker_each_time_is_given_up(kinds: list[Any]) -> None:
+    chore = add("note")
+    for _ in range(5):
+        assert chores._take()
+        Chore.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert chores.do_next() is True
+    chore.refresh_from_db()
+    assert (kinds, bool(chore.done_at), chore.error) == ([], True, "RuntimeError: the worker died over it each time")
+
+
 # --- Prune -------------------------------------------------------------------------------------------
 
 
