@@ -23,7 +23,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from generation.models import Event, EventKind, Request
+from generation.models import Event, EventKind, Request, rows
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def change(request_id: UUID, *, actor: str = "", reserve: int = 8) -> Iterator[C
             # The row is ours until the commit, so the numbers that follow are, too.
             Request.objects.filter(pk=request_id).update(seq=F("seq") + more)
         if this.events:
-            Event.objects.bulk_create(this.events)
+            rows.insert(this.events)
             announce(this)
 
 

@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from generation.claim import fair_rank
-from generation.models import Attempt, Item, ItemStatus, Outcome
+from generation.models import Attempt, Item, ItemStatus, Outcome, rows
 from generation.plan import INTERNAL, Candidate, StepPlan
 from providers import breaker, registry
 from providers.errors import ProviderError
@@ -67,9 +67,8 @@ def note_failure(lane: str, error: ProviderError) -> None:
 
 def note_success(lane: str) -> None:
     """Close an open breaker after a probe that worked. One query."""
-    Lane.objects.filter(name=lane, breaker="open").update(
-        breaker="closed", breaker_reason="", opened_at=None, probe_at=None
-    )
+    closed = {"breaker": "closed", "breaker_reason": "", "opened_at": None, "probe_at": None}
+    rows.update(Lane, lane, to=closed, given={"breaker": "open"})
 
 
 def _recent(lane: str) -> list[breaker.Recent]:

@@ -22,7 +22,7 @@ from typing import Any
 from django.db.models import F
 
 from generation.events import Change
-from generation.models import EventKind, Item, ItemStatus, Request, RequestStatus
+from generation.models import EventKind, Item, ItemStatus, Request, RequestStatus, rows
 
 OPEN = (ItemStatus.QUEUED, ItemStatus.HELD, ItemStatus.RUNNING, ItemStatus.WAITING)
 FINAL = (ItemStatus.SUCCEEDED, ItemStatus.FAILED, ItemStatus.CANCELLED)
@@ -80,12 +80,12 @@ def move(
 
     False when the item no longer stands at a source of the arrow, or `fence` no longer holds.
     """
-    rows = Item.objects.filter(pk=item_id, request=change.request_id, status__in=arrow.sources)
+    given: dict[str, Any] = {"request_id": change.request_id, "status": arrow.sources}
     if fence is not None:
-        rows = rows.filter(fence=fence)
+        given["fence"] = fence
     if arrow.takes_away:
-        fields.setdefault("fence", F("fence") + 1)
-    if not rows.update(status=arrow.target, **fields):
+        fields.setdefault("fence", rows.Sql("fence + 1"))
+    if not rows.update(Item, item_id, to={"status": arrow.target, **fields}, given=given):
         return False
     if arrow.event:
         change.record(arrow.event, item_id, **(told or {}))
@@ -108,7 +108,7 @@ def move_request(change: Change, arrow: Move, **fields: Any) -> bool:
     """Move the changed request itself along an arrow. One query, none when it does not stand at a source."""
     if change.status not in arrow.sources:
         return False
-    Request.objects.filter(pk=change.request_id).update(status=arrow.target, **fields)
+    rows.update(Request, change.request_id, to={"status": arrow.target, **fields})
     change.status = arrow.target
     if arrow.event:
         change.record(arrow.event)

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from generation import events, images, lanes, states, storage
@@ -23,7 +23,7 @@ from generation.claim import Claim, front_rank
 from generation.engine import closing
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone, end_attempt
-from generation.models import Asset, Attempt, Item, ItemStatus, Outcome, Stage
+from generation.models import Asset, Attempt, Item, ItemStatus, Outcome, Stage, rows
 from generation.plan import INTERNAL, WEIGHTS
 from generation.steps import STEPS
 from providers.base import Made, Pending
@@ -126,12 +126,8 @@ def settle(claim: Claim, key: str, result: Result | None, *, error: str = "") ->
         end_step(change, item, claim.fence, _left_behind(item, key, result) if result else {})
         if result:
             _add_asset(item, claim.item.step_name, key, result.picture, change.now)
-        Attempt.objects.filter(pk=claim.attempt_id).update(
-            stage=Stage.SETTLED if result else F("stage"),
-            outcome=Outcome.MADE if result else Outcome.FAILED,
-            error_detail=error,
-            ended_at=change.now,
-        )
+        ended = {"outcome": Outcome.MADE if result else Outcome.FAILED, "error_detail": error, "ended_at": change.now}
+        rows.update(Attempt, claim.attempt_id, to={"stage": Stage.SETTLED, **ended} if result else ended)
     if result and item.lane != INTERNAL:
         lanes.note_success(item.lane)
 
@@ -202,10 +198,10 @@ def _add_asset(item: Item, step: str, key: str, picture: images.Picture, now: da
     kind = STEPS[step].kind
     if kind is None:
         raise LookupError(f"step {step} leaves no file")
-    Asset.objects.create(
+    asset = Asset(
         owner_id=item.owner_id,
         request_id=item.request_id,
-        item=item,
+        item_id=item.pk,
         kind=kind,
         step=step,
         key=key,
@@ -216,6 +212,7 @@ def _add_asset(item: Item, step: str, key: str, picture: images.Picture, now: da
         height=picture.height,
         created_at=now,
     )
+    rows.insert([asset])
 
 
 @survives_restart

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F
 from django.db.models.functions import Now
 
 from generation import events, retry, states
@@ -70,11 +69,11 @@ def _take_back(change: events.Change, item: Item, *, cut_off: bool) -> None:
     elif attempt.stage == Stage.RECEIVED:
         # It may be stored: the next free thread looks and takes it over. That needs no lane's room.
         end_attempt(attempt.pk, Outcome.LOST, None, change.now)
-        _requeue(change, item, adopts=attempt.pk, lane=INTERNAL, starts=F("starts") - 1)
+        _requeue(change, item, adopts=attempt.pk, lane=INTERNAL, starts=item.starts - 1)
     elif item.adopts and item.losses + 1 < retry.MAX_LOSSES:
         # What it was taking over is still stored and paid for; only a picture that kills again and again is given up.
         end_attempt(attempt.pk, Outcome.LOST, None, change.now)
-        _requeue(change, item, losses=item.losses + (not cut_off), starts=F("starts") - 1)
+        _requeue(change, item, losses=item.losses + (not cut_off), starts=item.starts - 1)
     elif not cut_off:
         stumbling.lose_locked(change, item, attempt)
     else:

@@ -12,7 +12,6 @@ from itertools import count
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
 
 from credits import ledger
 from generation import events, lanes, queue, states
@@ -117,9 +116,10 @@ def reopen(request_id: UUID, *, actor: str, charge: bool = False) -> int:
     """
     with events.change(request_id, actor=actor, reserve=_numbers(request_id)) as change:
         failed = [item for item in _locked(request_id, None) if item.status == ItemStatus.FAILED]
-        if not failed or not states.move_request(change, states.REOPEN_REQUEST, round=F("round") + 1, finished_at=None):
+        next_round = change.round + 1
+        if not failed or not states.move_request(change, states.REOPEN_REQUEST, round=next_round, finished_at=None):
             return 0
-        change.round += 1
+        change.round = next_round
         price = sum(item.price for item in failed) if charge else 0
         if price:
             ledger.charge(
@@ -155,7 +155,7 @@ def _reopen_item(change: events.Change, item: Item, *, charged: int) -> None:
         item.pk,
         states.REOPEN,
         told={"round": change.round},
-        charged=F("charged") + charged,
+        charged=item.charged + charged,
         candidate=0,
         lane=lane,
         weight=weight,

@@ -14,8 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connection
-from django.db.models import F
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 
 from generation import events, images, states, storage
 from generation.claim import Claim
@@ -25,7 +24,7 @@ from generation.engine.attempts import Gone, end_attempt
 from generation.engine.judging import take
 from generation.engine.keeping import Result, park, settle
 from generation.engine.stumbling import bug_of, lose, stumble
-from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome
+from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome, rows
 from generation.plan import INTERNAL, StepPlan
 from generation.steps import STEPS
 from providers import registry
@@ -79,12 +78,12 @@ def begin(claim: Claim) -> None:
     item = claim.item
     with events.change(item.request_id) as change:
         states.move_request(change, states.START, started_at=change.now)
-        began = Item.objects.filter(pk=item.pk, fence=claim.fence, status=ItemStatus.RUNNING).update(
-            started_at=change.now,
-            first_started_at=Coalesce(F("first_started_at"), change.now),
-            deadline_at=Coalesce(F("deadline_at"), change.now + timedelta(seconds=item.deadline_s)),
-        )
-        if not began:
+        began = {
+            "started_at": change.now,
+            "first_started_at": item.first_started_at or change.now,
+            "deadline_at": item.deadline_at or change.now + timedelta(seconds=item.deadline_s),
+        }
+        if not rows.update(Item, item.pk, to=began, given={"fence": claim.fence, "status": ItemStatus.RUNNING}):
             raise Gone
         change.record(EventKind.STARTED, item.pk, start=item.starts)
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from config.models import User
@@ -36,7 +37,10 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 def ask_now() -> int:
     """Let every parked call fall due, and ask."""
-    Attempt.objects.filter(stage="ACCEPTED", ended_at__isnull=True).update(poll_at=timezone.now())
+    parked = Attempt.objects.filter(stage="ACCEPTED", ended_at__isnull=True)
+    with transaction.atomic():  # in one order, or two who do this at once lock each other out
+        due = list(parked.order_by("pk").select_for_update().values_list("pk", flat=True))
+        Attempt.objects.filter(pk__in=due).update(poll_at=timezone.now())
     return engine.poll()
 
 
