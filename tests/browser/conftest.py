@@ -68,8 +68,8 @@ def passwords(settings: Any) -> None:
 def desk(transactional_db: None, simulator: Remote, tmp_path: Path) -> Iterator[str]:
     """Start web and worker as processes of their own; return the address. They end with the test."""
     connection.close()
-    # A picture takes long enough to see its bar move.
-    simulator.settings(delay_s=1.5)
+    # A picture takes long enough to see its bar move, at a vendor that says how far it is.
+    simulator.settings(delay_s=2.5)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -82,13 +82,13 @@ def desk(transactional_db: None, simulator: Remote, tmp_path: Path) -> Iterator[
         "MEDIA_ROOT": str(tmp_path / "media"),
         "WORKER_THREADS": "2",
         "WORKER_DRAIN_S": "3",
+        "VISUAL_PROVIDER_ORDER": "huggingface,openai",
         "HUGGINGFACE_POLL_S": "0.3",
         "NO_PROXY": "127.0.0.1",
     }
     web = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", str(port), "--log-level", "warning"]
     web += ["--timeout-graceful-shutdown", "2"]
     worker = [sys.executable, "manage.py", "rqworker", "generation"]
-    worker += ["--worker-class", "generation.worker.ThreadedWorker", "--serializer", "rq.serializers.JSONSerializer"]
     log = (tmp_path / "desk.log").open("w")
     parts = [
         subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT) for command in (web, worker)

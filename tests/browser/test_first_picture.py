@@ -73,7 +73,7 @@ def test_a_customer_watches_a_picture_appear(alice: User, watched: Watched) -> N
 
     picture = page.locator("[data-item] img")
     picture.wait_for()
-    assert page.evaluate("window.seen.length > 1 || window.seen.some((value) => value > 0)"), "the bar did not move"
+    assert page.evaluate("window.seen.filter((value) => value > 0).length > 1"), "the bar did not move"
     assert page.evaluate("window.seen.every((value, at, all) => !at || value > all[at - 1])")
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
     assert page.locator(".state").inner_text() == "completed"
