@@ -58,7 +58,9 @@ WITH lane AS MATERIALIZED (
 ), claimed AS (
     UPDATE generation_item i
     SET status = 'RUNNING', fence = i.fence + 1, starts = i.starts + 1, hold_reason = '', run_after = NULL,
-        lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
+        lease_until = clock_timestamp() + %(lease_s)s * interval '1 second',
+        started_at = CASE WHEN i.lane = '{internal}' THEN i.started_at ELSE clock_timestamp() END,
+        first_started_at = COALESCE(i.first_started_at, clock_timestamp())
     FROM picked WHERE i.id = picked.id
     RETURNING i.id, i.request_id, i.step, i.pass_no, i.fence, i.lane, i.steps, i.candidate, i.adopts
 ), tried AS (

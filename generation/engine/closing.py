@@ -41,10 +41,11 @@ def locked(change: Change, item_id: int) -> Item:
 def fail(change: Change, item: Item, why: Failure, *, quarantine: bool = False) -> int:
     """End a locked item as FAILED and refund it by rule; return the credits given back.
 
-    Nothing is kept unless the error or the door's rule says that this kind of failure is not refunded.
+    Nothing is kept unless the error or the door's rule says that this kind of failure is not refunded. What an
+    earlier round kept by that rule stays kept: it was paid for that round.
     """
     keeps = not why.refundable or why.code in item.keep_codes
-    back = 0 if keeps else item.charged - item.refunded
+    back = 0 if keeps else item.charged - item.refunded - item.kept
     told = {"code": why.code, "refunded": back}
     moved = states.move(
         change,

@@ -78,11 +78,7 @@ def begin(claim: Claim) -> None:
     item = claim.item
     with events.change(item.request_id) as change:
         states.move_request(change, states.START, started_at=change.now)
-        began = {
-            "started_at": change.now,
-            "first_started_at": item.first_started_at or change.now,
-            "deadline_at": item.deadline_at or change.now + timedelta(seconds=item.deadline_s),
-        }
+        began = {"deadline_at": item.deadline_at or change.now + timedelta(seconds=item.deadline_s)}
         if not rows.update(Item, item.pk, to=began, given={"fence": claim.fence, "status": ItemStatus.RUNNING}):
             raise Gone
         change.record(EventKind.STARTED, item.pk, start=item.starts)

@@ -131,7 +131,7 @@ class Migration(migrations.Migration):
                 ('quarantined_at', models.DateTimeField(blank=True, null=True)),
                 ('created_at', models.DateTimeField()),
                 ('first_started_at', models.DateTimeField(blank=True, null=True)),
-                ('started_at', models.DateTimeField(blank=True, help_text='begin of the latest provider call', null=True)),
+                ('started_at', models.DateTimeField(blank=True, help_text='the latest start of a provider\'s call', null=True)),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('request', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='items', to='generation.request')),

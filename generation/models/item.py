@@ -87,7 +87,7 @@ class Item(models.Model):
 
     created_at = models.DateTimeField()
     first_started_at = models.DateTimeField(null=True, blank=True)
-    started_at = models.DateTimeField(null=True, blank=True, help_text="begin of the latest provider call")
+    started_at = models.DateTimeField(null=True, blank=True, help_text="the latest start of a provider's call")
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -232,3 +232,12 @@ def test_a_paused_desk_begins_nothing_and_ends_what_runs(alice: User, vendors: R
     engine.resume("desk")
     work_until_quiet()
     assert fresh(waiting).status == "SUCCEEDED"
+
+
+def test_a_claim_says_when_the_call_started(alice: User) -> None:
+    item = submit_one(alice)
+    take()
+    started = fresh(item)
+    assert started.started_at is not None
+    assert started.started_at == started.first_started_at
+    assert started.started_at >= started.created_at

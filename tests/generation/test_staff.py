@@ -272,3 +272,14 @@ def test_a_plan_beyond_the_balance_stores_nothing(make_customer: MakeCustomer) -
     assert not Request.objects.exists()
     assert not Item.objects.exists()
     assert balance(poor) == 3
+
+
+def test_what_one_round_kept_by_rule_stays_kept_when_a_later_round_fails(alice: User, vendors: Remote) -> None:
+    vendors.faults("openai", "filtered")
+    vendors.faults("openai", "bad-input")
+    item = submit_one(alice, keep_codes=("CONTENT_REJECTED",))
+    work_until_quiet()
+    engine.reopen(item.request_id, actor="stella", charge=True)
+    work_until_quiet()
+    failed = fresh(item)
+    assert (failed.status, failed.charged, failed.refunded, failed.kept) == (ItemStatus.FAILED, 4, 2, 2)
