@@ -11,6 +11,7 @@ of its own, and a lease is renewed only while its step is inside that deadline.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import signal
 import threading
@@ -47,6 +48,7 @@ SHORTEST_LOOK_S = 0.05
 HEARTBEAT_EVERY_S = 5.0
 BELL_WAIT_S = 2  # after which an idle loop looks at the stop flag
 REDIS_AWAY_WAIT_S = 1.0
+M_ARENA_MAX = -8  # of glibc's malloc.h
 # Room around a step's own deadline for checking and storing what came.
 KEEP_GRACE_S = 120.0
 
@@ -162,6 +164,14 @@ crew = Crew()
 _registering = threading.Lock()
 
 
+def _share_heaps() -> None:
+    """Have the threads share two heaps. By its own rule glibc gives eight to each CPU, and each keeps what it once
+    held: a hundred threads with pictures took 1.5 times the memory, and a quarter more CPU for its pages.
+    """
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # other C libraries have none
+        mallopt(M_ARENA_MAX, 2)
+
+
 class NoDeathPenalty(BaseDeathPenalty):
     """RQ's time limits are signals, which reach only the main thread. Steps have deadlines of their own."""
 
@@ -187,6 +197,7 @@ class ThreadedWorker(BaseWorker):
     def work(self, burst: bool = False, *args: Any, **kwargs: Any) -> bool:
         """Answer bells until told to stop; with `burst` until nothing is left to do."""
         self._install_signal_handlers()
+        _share_heaps()
         self._print_banner()
         clocks = [
             threading.Thread(target=clock, name=clock.__name__, daemon=True)
