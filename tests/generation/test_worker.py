@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from config.models import User
 from generation import engine, worker
-from generation.claim import Only
+from generation.claim import Claim, Only
 from generation.models import Attempt, Chore, Item
 from generation.worker import Crew
 from tests.generation.support import HUGGINGFACE, fresh, submit, submit_one, take
@@ -70,3 +70,29 @@ def test_a_lease_is_held_only_within_the_steps_own_deadline(alice: User, crew: C
     for item in Item.objects.all():
         engine.cancel(item.request_id)
     assert crew.held() == []
+
+
+def test_a_thread_that_made_a_picture_makes_its_thumbnail_before_anything_else(
+    alice: User, bob: User, vendors: Remote, crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm = submit_one(alice, thumbnail=True)
+    urgent = []
+    work = Crew._work
+
+    def work_while_an_urgent_one_comes(crew: Crew, taken: Claim) -> None:
+        if not urgent:
+            urgent.append(submit_one(bob, priority="urgent"))
+        work(crew, taken)
+
+    monkeypatch.setattr(Crew, "_work", work_while_an_urgent_one_comes)
+    crew._work_while_there_is_some()
+    steps = list(Attempt.objects.order_by("id").values_list("item_id", "step"))
+    assert steps == [(calm.pk, 0), (calm.pk, 1), (urgent[0].pk, 0)]
+    assert [fresh(item).status for item in (calm, *urgent)] == ["SUCCEEDED", "SUCCEEDED"]
+
+
+def test_our_own_steps_are_left_to_those_who_may_take_them(alice: User, vendors: Remote, crew: Crew) -> None:
+    item = submit_one(alice, thumbnail=True)
+    crew.only = Only.parse(["operation:text-to-image"])
+    crew._work_while_there_is_some()
+    assert (fresh(item).status, fresh(item).lane) == ("QUEUED", "internal")
