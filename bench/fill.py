@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -51,7 +52,7 @@ class Filling:
         self._insert(count, "QUEUED", lane, self._steps)
 
     def _insert(self, count: int, status: str, lane: str, steps: tuple[StepPlan, ...]) -> None:
-        values = {
+        values: dict[str, Any] = {
             "owners": self._owners,
             "people": len(self._owners),
             "request_status": "COMPLETED" if status == "SUCCEEDED" else "QUEUED",

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from bench import desk
 from bench.figures import Figure, percentile, spread
+from config.models import User
 from generation import engine
 
 SAMPLES = 100
@@ -35,7 +36,7 @@ def measure(scale: float) -> list[Figure]:
     return [Figure("submit's commit to provider's arrival, p50", percentile(waits, 50), "ms", limit=20, note=note)]
 
 
-def _submit(person: desk.User, number: int) -> float:
+def _submit(person: User, number: int) -> float:
     """Submit one picture; return the moment of the commit, before the bell rings."""
     moments: list[float] = []
     with transaction.atomic():
