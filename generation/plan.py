@@ -8,7 +8,7 @@ so that the engine needs to know no door.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 from uuid import UUID
 
@@ -74,7 +74,9 @@ class StepPlan:
     required: bool = True
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        # Not by `asdict`, which copies everything through and through: each submit pays for it.
+        candidates = [vars(candidate) for candidate in self.candidates]
+        return {**vars(self), "candidates": candidates, "retry": vars(self.retry)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
