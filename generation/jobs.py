@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from generation import worker
+from generation.crew import crew
 
 
 def answer_bell() -> None:
     """There may be work: wake a thread of this worker to look for it."""
-    worker.crew.wake()
+    crew.wake()

@@ -1,24 +1,20 @@
 """The threaded RQ worker: one process, many items in flight.
 
-A provider call is almost all waiting, so items run in threads. A bell is taken only when a thread is
-free, and says no more than "look"; a thread that ends an item claims again before it goes. Clocks run
-beside: one renews leases, one looks for work by itself each second and sweeps, one tells Redis that we
-live; so a lost bell, or Redis being away, costs at most a second.
+A provider call is almost all waiting, so items run in threads (`generation.crew`). A bell is taken only
+when a thread is free, and says no more than "look". Clocks run beside: one renews leases, one looks for
+work by itself each second and sweeps, one tells Redis that we live; so a lost bell, or Redis being away,
+costs at most a second.
 
-No signal ends a thread (RQ's time limits and stop command need one): every wait in a step has a deadline
-of its own, and a lease is renewed only while its step is inside that deadline.
+RQ's time limits and its stop command are signals, which reach no thread: they do nothing here.
 """
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -33,143 +29,24 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 from rq.worker import BaseWorker
 
-from generation import chores, engine
-from generation.claim import Claim, Only, claim
+from generation import engine
+from generation.claim import Only
+from generation.crew import crew, share_heaps
 from generation.engine import leases
-from generation.models import Item
 from providers.models import Lane
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOOK_EVERY_S = 1.0
-OTHERS_EVERY_S = 0.5
 SHORTEST_LOOK_S = 0.05
 HEARTBEAT_EVERY_S = 5.0
 BELL_WAIT_S = 2  # after which an idle loop looks at the stop flag
 REDIS_AWAY_WAIT_S = 1.0
-M_ARENA_MAX = -8  # of glibc's malloc.h
-# Room around a step's own deadline for checking and storing what came.
-KEEP_GRACE_S = 120.0
 
 
-class Crew:
-    """The threads of this process and the claims they hold. A seat is a thread that may work."""
-
-    def __init__(self) -> None:
-        self.seats = 1
-        self.only = Only()
-        self.stopping = threading.Event()
-        self.busy = 0
-        self._held: dict[tuple[int, int], float] = {}
-        self._others_at = 0.0
-        self._changed = threading.Condition()
-
-    @property
-    def free(self) -> int:
-        return self.seats - self.busy
-
-    def wake(self) -> bool:
-        """Start a thread that works while there is some, if a seat is free."""
-        with self._changed:
-            if self.free < 1 or self.stopping.is_set():
-                return False
-            self.busy += 1
-        threading.Thread(target=self._sit, name="item", daemon=True).start()
-        return True
-
-    def wake_for(self, things: int) -> int:
-        """Start a thread for each of so many things to do, as far as seats are free; return how many started."""
-        return sum(self.wake() for _ in range(things))
-
-    def _sit(self) -> None:
-        try:
-            self._work_while_there_is_some()
-        except Exception:
-            log.exception("a thread of the worker failed")
-        finally:
-            connection.close()
-            with self._changed:
-                self.busy -= 1
-                self._changed.notify_all()
-
-    def _work_while_there_is_some(self) -> None:
-        while not self.stopping.is_set():
-            if self._is_time_for_others():
-                engine.poll()
-                chores.do_next()
-            taken = claim(1, only=self.only)
-            if taken:
-                self._work(taken[0])
-                self._finish(taken[0].item)
-            elif not engine.poll() and not chores.do_next():
-                return
-
-    def _is_time_for_others(self) -> bool:
-        """Say to one thread at a time that parked calls and chores have waited long enough behind new items.
-
-        Behind a queue that never empties they would wait for ever, and a result that nobody fetches is
-        paid for again.
-        """
-        with self._changed:
-            is_time = time.monotonic() >= self._others_at
-            if is_time:
-                self._others_at = time.monotonic() + OTHERS_EVERY_S
-        return is_time
-
-    def _finish(self, item: Item) -> None:
-        """Go on with our own steps of an item that was just worked: the picture that they need is still at hand."""
-        while item.goes_on_with_us and not self.stopping.is_set():
-            taken = claim(1, only=replace(self.only, item=item.pk))
-            if not taken:
-                return
-            self._work(taken[0])
-            item = taken[0].item
-
-    def _work(self, taken: Claim) -> None:
-        """Work a claim; a fault that outlasts all patience leaves the item to the sweep."""
-        with self._holding(taken):
-            try:
-                engine.work(taken)
-            except Exception:
-                log.exception("an item is left to the sweep", extra={"item": taken.item.public_id})
-                connection.close()
-
-    @contextmanager
-    def _holding(self, taken: Claim) -> Iterator[None]:
-        """Have the claim's lease renewed until its step's deadline, or until it ends."""
-        key = (taken.item.pk, taken.fence)
-        self._held[key] = time.monotonic() + taken.item.step_plan.timeout_s + KEEP_GRACE_S
-        try:
-            yield
-        finally:
-            self._held.pop(key, None)
-
-    def held(self) -> list[tuple[int, int]]:
-        """Return (item id, fence) of each claim whose step is still within its deadline."""
-        now = time.monotonic()
-        return [key for key, until in list(self._held.items()) if until > now]
-
-    def wait_for_seat(self, timeout_s: float) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: self.free > 0 or self.stopping.is_set(), timeout_s)
-
-    def wait_until_idle(self, timeout_s: float) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: self.busy == 0, timeout_s)
-
-
-crew = Crew()
 # Two threads find that we are not registered; RQ refuses the second.
 _registering = threading.Lock()
-
-
-def _share_heaps() -> None:
-    """Have the threads share two heaps. By its own rule glibc gives eight to each CPU, and each keeps what it once
-    held: a hundred threads with pictures took 1.5 times the memory, and a quarter more CPU for its pages.
-    """
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # other C libraries have none
-        mallopt(M_ARENA_MAX, 2)
 
 
 class NoDeathPenalty(BaseDeathPenalty):
@@ -197,7 +74,7 @@ class ThreadedWorker(BaseWorker):
     def work(self, burst: bool = False, *args: Any, **kwargs: Any) -> bool:
         """Answer bells until told to stop; with `burst` until nothing is left to do."""
         self._install_signal_handlers()
-        _share_heaps()
+        share_heaps()
         self._print_banner()
         clocks = [
             threading.Thread(target=clock, name=clock.__name__, daemon=True)

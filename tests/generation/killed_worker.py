@@ -45,17 +45,17 @@ def only_of(door: str, take: Callable[[], list[Any]]) -> Callable[[], list[Any]]
 
 def arm(place: str) -> None:
     """Put death in the way."""
-    from generation import jobs, storage, worker
+    from generation import crew, jobs, storage
     from generation.engine import keeping, polling
     from providers import wire
 
     polling._take = only_of(f"kill-{place}", polling._take)
     match place:
         case "bell":  # popped from Redis, and nothing done yet; it must not find the item by looking
-            worker.Crew.wake_for = lambda self, things: 0
+            crew.Crew.wake_for = lambda self, things: 0
             jobs.answer_bell = die
         case "claim":
-            worker.claim = dying_after(worker.claim)
+            crew.claim = dying_after(crew.claim)
         case "call":  # the request is out, the vendor is at it
             wire._Timed.getresponse = die
         case "received" | "fetched":  # written down what came, nothing stored

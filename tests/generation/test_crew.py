@@ -6,10 +6,11 @@ import pytest
 from django.utils import timezone
 
 from config.models import User
-from generation import engine, worker
+from generation import crew as crews
+from generation import engine
 from generation.claim import Claim, Only
+from generation.crew import Crew
 from generation.models import Attempt, Chore, Item
-from generation.worker import Crew
 from tests.generation.support import HUGGINGFACE, fresh, submit, submit_one, take
 from tests.simulator import Remote
 
@@ -25,7 +26,7 @@ def crew() -> Crew:
 def test_parked_calls_and_chores_do_not_wait_for_a_queue_that_never_empties(
     alice: User, vendors: Remote, crew: Crew, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "OTHERS_EVERY_S", 0.0)
+    monkeypatch.setattr(crews, "OTHERS_EVERY_S", 0.0)
     parked = submit_one(alice, providers=[HUGGINGFACE])
     engine.work(take())
     Attempt.objects.update(poll_at=timezone.now())
@@ -59,7 +60,7 @@ def test_a_crew_that_stops_begins_nothing(alice: User, crew: Crew) -> None:
 
 
 def test_a_lease_is_held_only_within_the_steps_own_deadline(alice: User, crew: Crew) -> None:
-    submit_one(alice, timeout_s=-worker.KEEP_GRACE_S - 1)
+    submit_one(alice, timeout_s=-crews.KEEP_GRACE_S - 1)
     taken = take()
     with crew._holding(taken):
         assert crew.held() == []
