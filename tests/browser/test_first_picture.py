@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from config.models import User
 
@@ -76,8 +77,8 @@ def test_a_customer_watches_a_picture_appear(alice: User, watched: Watched) -> N
     assert page.evaluate("window.seen.filter((value) => value > 0).length > 1"), "the bar did not move"
     assert page.evaluate("window.seen.every((value, at, all) => !at || value > all[at - 1])")
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
-    assert page.locator(".state").inner_text() == "completed"
-    assert page.locator("#said").inner_text() == "The picture is ready."
+    expect(page.locator(".state")).to_have_text("completed")
+    expect(page.locator("#said")).to_have_text("The picture is ready.")  # said a moment later
     assert page.locator(".prompt").inner_text() == PROMPT
 
     before = page.locator("[data-fragment]").inner_text()

@@ -79,8 +79,11 @@ def main() -> None:
     from generation import worker  # noqa: F401  # everything is loaded before the fork
 
     places = sys.argv[1:]
+    children_at: dict[int, str] = {}
     for place in places:
-        if os.fork() == 0:
+        if pid := os.fork():
+            children_at[pid] = place
+        else:
             children.die_with_parent(signal.SIGKILL)
             settings.WORKER_ONLY = [f"door:kill-{place}"]
             arm(place)
@@ -92,8 +95,9 @@ def main() -> None:
             )
             os._exit(0)
     for _ in places:
-        _, status = os.wait()
-        print(f"ended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "ended by itself", flush=True)
+        pid, status = os.wait()
+        how = f"by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "by itself"
+        print(f"{children_at[pid]}: ended {how}", flush=True)
 
 
 if __name__ == "__main__":
