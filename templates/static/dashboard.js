@@ -11,6 +11,11 @@ const ENDS = { succeeded: "The picture is ready.", failed: "The request failed."
 const OPEN = ["queued", "running"];
 
 const fetching = new Map(); // fragment -> whether it is stale again already
+// Items seen open: their end is said once, also when a fragment that was fetched meanwhile shows it already.
+const unsaid = new Set();
+for (const place of document.querySelectorAll("[data-item]")) {
+  if (!ENDS[place.dataset.status]) unsaid.add(place.dataset.item);
+}
 
 document.addEventListener("live:document", ({ detail }) => {
   const stale = new Set();
@@ -23,12 +28,10 @@ document.addEventListener("live:document", ({ detail }) => {
   for (const item of detail.items) {
     for (const place of find("data-item", item.id)) {
       isShown = true;
-      if (place.dataset.status === item.status) {
-        step(place, item.progress);
-      } else {
-        if (ENDS[item.status]) say(ENDS[item.status]);
-        stale.add(fragmentOf(place));
-      }
+      if (!ENDS[item.status]) unsaid.add(item.id);
+      else if (unsaid.delete(item.id)) say(ENDS[item.status]);
+      if (place.dataset.status === item.status) step(place, item.progress);
+      else stale.add(fragmentOf(place));
     }
   }
   if (!isShown && OPEN.includes(detail.status)) {

@@ -50,6 +50,7 @@ def arm(place: str) -> None:
     from providers import wire
 
     polling._take = only_of(f"kill-{place}", polling._take)
+    polling.ROUND_S = 2  # who dies between taking and giving back keeps another's call for so long
     match place:
         case "bell":  # popped from Redis, and nothing done yet; it must not find the item by looking
             crew.Crew.wake_for = lambda self, things: 0
