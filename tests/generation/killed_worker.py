@@ -9,12 +9,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
+# Nobody dies with another place's parked call in hand: it would stay out of reach for a whole round.
+_taking = threading.Lock()
+
 
 def die(*args: Any, **kwargs: Any) -> Any:
-    os.kill(os.getpid(), signal.SIGKILL)
+    with _taking:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def dying_after(act: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,9 +40,10 @@ def only_of(door: str, take: Callable[[], list[Any]]) -> Callable[[], list[Any]]
 
         from generation.models import Attempt
 
-        taken = take()
-        others = [one.attempt.pk for one in taken if one.item.door != door]
-        Attempt.objects.filter(pk__in=others).update(poll_at=timezone.now())
+        with _taking:
+            taken = take()
+            others = [one.attempt.pk for one in taken if one.item.door != door]
+            Attempt.objects.filter(pk__in=others).update(poll_at=timezone.now())
         return [one for one in taken if one.item.door == door]
 
     return take_own
@@ -50,7 +56,6 @@ def arm(place: str) -> None:
     from providers import wire
 
     polling._take = only_of(f"kill-{place}", polling._take)
-    polling.ROUND_S = 2  # who dies between taking and giving back keeps another's call for so long
     match place:
         case "bell":  # popped from Redis, and nothing done yet; it must not find the item by looking
             crew.Crew.wake_for = lambda self, things: 0
