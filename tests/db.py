@@ -10,6 +10,7 @@ triggers themselves know no bypass. Content types and permissions stay.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -91,18 +92,38 @@ def race(*acts: Callable[[], Any]) -> list[Any]:
     return outcomes
 
 
+def lags(number: int) -> tuple[float, float]:
+    """How late the left and the right hand of a round come, in seconds: one of them, by up to 20 ms.
+
+    A cancel is one statement and a settlement is several: started together, a fast machine shows
+    one order for ever. Growing lateness sweeps one hand across the other.
+    """
+    late_s = number // 2 % 20 / 1000
+    return (0.0, late_s) if number % 2 == 0 else (late_s, 0.0)
+
+
+def delayed(act: Callable[[], Any], late_s: float) -> Callable[[], Any]:
+    """The act, `late_s` after it was asked for."""
+
+    def later() -> Any:
+        time.sleep(late_s)
+        return act()
+
+    return later
+
+
 def race_until_both_orders(round_of: Callable[[int], tuple[Callable[[], Any], Callable[[], Any]]]) -> list[list[Any]]:
     """Race fresh pairs of acts until each side has come first at least once.
 
     `round_of(number)` prepares a round and returns its two acts; the act that comes first must
-    return something true and the other something false or an exception. The starting order
-    alternates, so both orders come soon; 200 rounds with one order only fail the test.
+    return something true and the other something false or an exception. In turn one side and
+    the other comes late (`lags`), so that both orders come soon on any machine; 200 rounds with
+    one order only fail the test.
     """
     rounds: list[list[Any]] = []
     firsts: set[int] = set()
     for number in range(200):
-        left, right = round_of(number)
-        outcomes = race(left, right) if number % 2 == 0 else race(right, left)[::-1]
+        outcomes = race(*map(delayed, round_of(number), lags(number)))
         rounds.append(outcomes)
         winners = [place for place, outcome in enumerate(outcomes) if outcome and not isinstance(outcome, Exception)]
         assert len(winners) == 1, f"exactly one side must come first: {outcomes}"

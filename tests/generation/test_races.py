@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, BinaryIO
@@ -18,7 +19,7 @@ from generation.claim import Claim, claim
 from generation.engine import leases
 from generation.models import Attempt, Item, Request
 from tests.conftest import MakeCustomer
-from tests.db import race, race_until_both_orders
+from tests.db import delayed, lags, race, race_until_both_orders
 from tests.generation.support import (
     balance,
     fresh,
@@ -46,18 +47,24 @@ def carol(make_customer: MakeCustomer) -> User:
 
 
 class Meeting:
-    """Where the other hand waits for a worker that has stored its picture and settles next."""
+    """Where the other hand waits for a worker that has stored its picture and settles next.
+
+    From there each hand comes as late as the round says (`lags`).
+    """
 
     def __init__(self) -> None:
         self.barrier = threading.Barrier(2, timeout=10)
+        self.worker_late_s = 0.0
         self.is_over = False
 
-    def before(self, act: Callable[[], Any]) -> Callable[[], Any]:
-        def late() -> Any:
-            self.barrier.wait()
-            return act()
+    def before(self, act: Callable[[], Any], number: int) -> Callable[[], Any]:
+        late_s, self.worker_late_s = lags(number)
 
-        return late
+        def met() -> Any:
+            self.barrier.wait()
+            return delayed(act, late_s)()
+
+        return met
 
 
 @pytest.fixture
@@ -68,6 +75,7 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> Meeting:
         save(key, body)
         if not place.is_over:
             place.barrier.wait()
+            time.sleep(place.worker_late_s)
 
     monkeypatch.setattr(storage, "save", save_and_meet)
     return place
@@ -110,7 +118,7 @@ def test_cancel_against_complete(carol: User, vendors: Remote, meeting: Meeting)
     def a_round(number: int) -> Acts:
         item = submit_one(carol)
         seen.append(item)
-        return meeting.before(cancelling(item)), working(take())
+        return meeting.before(cancelling(item), number), working(take())
 
     race_until_both_orders(a_round)
     for item in seen:
@@ -195,7 +203,7 @@ def test_retry_against_cancel(carol: User, vendors: Remote) -> None:
             lambda one=item: engine.retry_now(one.request_id, actor="stella"),
             lambda one=item: len(engine.cancel(one.request_id).item_ids),
         )
-        hurried, cancelled = race(*acts) if number % 2 else race(*acts[::-1])[::-1]
+        hurried, cancelled = race(*map(delayed, acts, lags(number)))
         assert cancelled == 1
         assert fresh(item).status == "CANCELLED"
         orders.add(hurried)
@@ -223,7 +231,7 @@ def test_sweep_against_settle(carol: User, vendors: Remote, meeting: Meeting) ->
             leases.expire_leases()
             return "lost" in outcomes(item)
 
-        return settle, meeting.before(sweep)
+        return settle, meeting.before(sweep, number)
 
     race_settled_or_swept(a_round)
     meeting.is_over = True

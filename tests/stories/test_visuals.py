@@ -9,6 +9,7 @@ import base64
 import hashlib
 import io
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from PIL import Image
 from generation import chores, engine, storage
 from generation.claim import claim
 from generation.models import Asset, Attempt, Event, Item, ItemStatus
-from tests.db import race_until_both_orders
+from tests.db import lags, race_until_both_orders
 from tests.doors.visuals.desk import Customer, assert_books_are_right, assert_no_vendor, item_of, work
 from tests.simulator import Remote
 
@@ -275,14 +276,17 @@ def test_a_picture_that_comes_after_the_cancel_is_neither_kept_nor_shown(alices:
 def test_of_cancel_and_completion_exactly_one_wins(make_customer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     alices = Customer(make_customer("alice", 1000))
     stored = threading.Barrier(2, timeout=10)
+    late_s: dict[str, float] = {}
     original = storage.save
 
     def save_and_meet(key: str, body: Any) -> None:
         original(key, body)
         if "-thumbnail-" in key:
             stored.wait()
+            time.sleep(late_s["complete"])
 
     def round_of(number: int) -> Any:
+        late_s["complete"], late_s["cancel"] = lags(number)
         request_id = alices.submitted()
         engine.work(claim(1)[0])
         last = claim(1)[0]  # the thumbnail, whose end completes the item
@@ -293,6 +297,7 @@ def test_of_cancel_and_completion_exactly_one_wins(make_customer: Any, monkeypat
 
         def cancel() -> bool:
             stored.wait()
+            time.sleep(late_s["cancel"])
             return bool(engine.cancel(last.item.request_id, [last.item.pk]).item_ids)
 
         return complete, cancel
