@@ -13,6 +13,14 @@ from django.templatetags.static import static
 from config import env
 from config.doors import DOORS as DOORS
 from config.embedded import paths
+from config.vendors import HUGGINGFACE as HUGGINGFACE
+from config.vendors import OPENAI as OPENAI
+from config.vendors import OPENROUTER as OPENROUTER
+from config.vendors import PROVIDER_KEYS as PROVIDER_KEYS
+from config.vendors import RECRAFT as RECRAFT
+from config.vendors import REPLICATE as REPLICATE
+from config.vendors import STABILITY as STABILITY
+from config.vendors import TRIPO as TRIPO
 
 BASE_DIR = env.ROOT
 
@@ -308,42 +316,7 @@ SECRETS_BACKEND = env.choice("SECRETS_BACKEND", "env", ("env",))
 PROVIDER_CONNECT_TIMEOUT_S = env.number("PROVIDER_CONNECT_TIMEOUT_S", 10.0)
 PROVIDER_MAX_BYTES = env.integer("PROVIDER_MAX_BYTES", 64 * 1024 * 1024, low=1024)
 PROVIDER_CA_BUNDLE = env.text("PROVIDER_CA_BUNDLE", "")
-
-# Keys of the providers; read only by providers.secrets. Real mode without a key: that provider is off.
-PROVIDER_KEYS = {
-    "openai": env.text("OPENAI_API_KEY", ""),
-    "huggingface": env.text("HUGGINGFACE_API_KEY", ""),
-}
-
-# Vendors retire models every few months, so every id and host is a setting.
-OPENAI = {
-    "BASE_URL": env.url("OPENAI_BASE_URL", "https://api.openai.com/v1", schemes=("https", "http")).rstrip("/"),
-    "MODELS": {"main": env.text("OPENAI_MODEL", "gpt-image-2")},
-    "TIMEOUT_S": env.number("OPENAI_TIMEOUT_S", 300.0),
-    # Requests allowed in a window of seconds, shared by all workers; 0 is no limit.
-    "WINDOW": (env.integer("OPENAI_REQUESTS_PER_MINUTE", 0, low=0), 60.0),
-    "QUALITY": env.choice("OPENAI_QUALITY", "medium", ("auto", "low", "medium", "high")),
-    # USD per million tokens (text in, image in, made), from the day on which they apply.
-    "TOKEN_RATES_USD": {"2026-04-21": ("5", "8", "30")},
-    # USD per picture by quality, for an answer without usage.
-    "ESTIMATES_USD": {"low": "0.02", "medium": "0.07", "high": "0.19"},
-}
-HUGGINGFACE = {
-    "BASE_URL": env.url("HUGGINGFACE_BASE_URL", "https://router.huggingface.co", schemes=("https", "http")).rstrip("/"),
-    # Which inference company the router forwards to: fal-ai (queue, parks) or hf-inference (bytes back).
-    "ROUTE": env.choice("HUGGINGFACE_ROUTE", "fal-ai", ("fal-ai", "hf-inference")),
-    "MODELS": {"main": env.text("HUGGINGFACE_MODEL", "black-forest-labs/FLUX.1-dev")},
-    "FAL_PATHS": {"main": env.text("HUGGINGFACE_FAL_PATH", "fal-ai/flux/dev")},
-    "BILL_TO": env.text("HUGGINGFACE_BILL_TO", ""),
-    "TIMEOUT_S": env.number("HUGGINGFACE_TIMEOUT_S", 180.0),
-    "WINDOW": (env.integer("HUGGINGFACE_REQUESTS_PER_MINUTE", 0, low=0), 60.0),
-    "POLL_S": env.number("HUGGINGFACE_POLL_S", 1.0),
-    # Where result links may lead.
-    "RESULT_HOSTS": env.words("HUGGINGFACE_RESULT_HOSTS", ["fal.media", "*.fal.media", "*.fal.run"]),
-    # USD, November 2026: fal-ai per megapixel made, hf-inference per second of hardware.
-    "MEGAPIXEL_USD": env.text("HUGGINGFACE_MEGAPIXEL_USD", "0.025"),
-    "SECOND_USD": env.text("HUGGINGFACE_SECOND_USD", "0.00012"),
-}
+# The keys and the chapter of each vendor stand in config/vendors.py.
 
 # --- Files ---------------------------------------------------------------------------------------
 

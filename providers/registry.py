@@ -18,10 +18,16 @@ from providers.base import Provider
 
 @dataclass(frozen=True)
 class Offer:
-    """One operation of one provider: its model keys, the usual one first, and the key of its price."""
+    """One operation of one provider: its model keys, the usual one first, each with the key of its price.
 
-    models: tuple[str, ...]
-    price_key: str
+    A door with a price list of its own charges by that instead.
+    """
+
+    prices: Mapping[str, str]
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return tuple(self.prices)
 
 
 @dataclass(frozen=True)
@@ -48,9 +54,9 @@ VENDORS: tuple[Vendor, ...] = (
         ("openai",),
         adapter="providers.adapters.openai.OpenAI",
         offers={
-            "image-inpaint": Offer(("main",), "image-inpaint"),
-            "image-to-image": Offer(("main",), "image-to-image"),
-            "text-to-image": Offer(("main",), "text-to-image"),
+            "image-inpaint": Offer({"main": "image_inpaint"}),
+            "image-to-image": Offer({"main": "image_to_image"}),
+            "text-to-image": Offer({"main": "text_to_image_standard"}),
         },
         lane="provider_d",
     ),
@@ -60,7 +66,7 @@ VENDORS: tuple[Vendor, ...] = (
         "provider_g",
         ("huggingface",),
         adapter="providers.adapters.huggingface.HuggingFace",
-        offers={"text-to-image": Offer(("main",), "text-to-image")},
+        offers={"text-to-image": Offer({"main": "pose_generation"})},
         lane="provider_g",
     ),
     Vendor("provider_h", ("openrouter",)),
@@ -124,11 +130,11 @@ def candidates(operation: str, order: Iterable[str]) -> list[tuple[str, str]]:
     return list(found.items())
 
 
-def table() -> list[tuple[str, str, str, str]]:
-    """(operation, alias, model key, price key), sorted: what this desk can do, on one screen."""
+def table() -> list[tuple[str, str, str, str, str]]:
+    """(operation, alias, adapter's method, model key, price key), sorted: what this desk can do, on one screen."""
     return sorted(
-        (operation, vendor.alias, model, one.price_key)
+        (operation, vendor.alias, adapter(vendor.alias).operations[operation], model, price_key)
         for vendor in VENDORS
         for operation, one in vendor.offers.items()
-        for model in one.models
+        for model, price_key in one.prices.items()
     )

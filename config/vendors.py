@@ -1,0 +1,75 @@
+"""The settings' chapter on vendors: keys, hosts, model ids, limits and prices, one dict for each vendor.
+
+Vendors retire models every few months, so every id and host is a setting. In each chapter:
+
+    BASE_URL      where the protocol begins in real mode
+    MODELS        model key -> the vendor's own id or path
+    TIMEOUT_S     the longest one call may take
+    WINDOW        (requests, seconds) shared by all workers; 0 requests is no limit
+    POLL_S        how often a parked call is asked about
+    RESULT_HOSTS  where result links may lead
+    …_USD         prices with the month in which they were read
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from config import env
+
+# Read only by providers.secrets. Real mode without a key: that provider is off.
+PROVIDER_KEYS = {
+    "huggingface": env.text("HUGGINGFACE_API_KEY", ""),
+    "openai": env.text("OPENAI_API_KEY", ""),
+    "openrouter": env.text("OPENROUTER_API_KEY", ""),
+    "recraft": env.text("RECRAFT_API_KEY", ""),
+    "replicate": env.text("REPLICATE_API_KEY", env.text("REPLICATE_KEY", "")),
+    "stability": env.text("STABILITY_API_KEY", ""),
+    "tripo": env.text("TRIPO_API_KEY", ""),
+}
+
+OPENAI: dict[str, Any] = {
+    "BASE_URL": env.url("OPENAI_BASE_URL", "https://api.openai.com/v1", schemes=("https", "http")).rstrip("/"),
+    "MODELS": {"main": env.text("OPENAI_MODEL", "gpt-image-2")},
+    "TIMEOUT_S": env.number("OPENAI_TIMEOUT_S", 300.0),
+    # Requests allowed in a window of seconds, shared by all workers; 0 is no limit.
+    "WINDOW": (env.integer("OPENAI_REQUESTS_PER_MINUTE", 0, low=0), 60.0),
+    "QUALITY": env.choice("OPENAI_QUALITY", "medium", ("auto", "low", "medium", "high")),
+    # USD per million tokens (text in, image in, made), from the day on which they apply.
+    "TOKEN_RATES_USD": {"2026-04-21": ("5", "8", "30")},
+    # USD per picture by quality, for an answer without usage.
+    "ESTIMATES_USD": {"low": "0.02", "medium": "0.07", "high": "0.19"},
+}
+HUGGINGFACE: dict[str, Any] = {
+    "BASE_URL": env.url("HUGGINGFACE_BASE_URL", "https://router.huggingface.co", schemes=("https", "http")).rstrip("/"),
+    # Which inference company the router forwards to: fal-ai (queue, parks) or hf-inference (bytes back).
+    "ROUTE": env.choice("HUGGINGFACE_ROUTE", "fal-ai", ("fal-ai", "hf-inference")),
+    "MODELS": {"main": env.text("HUGGINGFACE_MODEL", "black-forest-labs/FLUX.1-dev")},
+    "FAL_PATHS": {"main": env.text("HUGGINGFACE_FAL_PATH", "fal-ai/flux/dev")},
+    "BILL_TO": env.text("HUGGINGFACE_BILL_TO", ""),
+    "TIMEOUT_S": env.number("HUGGINGFACE_TIMEOUT_S", 180.0),
+    "WINDOW": (env.integer("HUGGINGFACE_REQUESTS_PER_MINUTE", 0, low=0), 60.0),
+    "POLL_S": env.number("HUGGINGFACE_POLL_S", 1.0),
+    # Where result links may lead.
+    "RESULT_HOSTS": env.words("HUGGINGFACE_RESULT_HOSTS", ["fal.media", "*.fal.media", "*.fal.run"]),
+    # USD, November 2026: fal-ai per megapixel made, hf-inference per second of hardware.
+    "MEGAPIXEL_USD": env.text("HUGGINGFACE_MEGAPIXEL_USD", "0.025"),
+    "SECOND_USD": env.text("HUGGINGFACE_SECOND_USD", "0.00012"),
+}
+OPENROUTER: dict[str, Any] = {
+    "BASE_URL": env.url("OPENROUTER_BASE_URL", "https://openrouter.ai/api/v1", schemes=("https", "http")).rstrip("/"),
+}
+RECRAFT: dict[str, Any] = {
+    "BASE_URL": env.url("RECRAFT_BASE_URL", "https://external.api.recraft.ai/v1", schemes=("https", "http")).rstrip(
+        "/"
+    ),
+}
+REPLICATE: dict[str, Any] = {
+    "BASE_URL": env.url("REPLICATE_BASE_URL", "https://api.replicate.com/v1", schemes=("https", "http")).rstrip("/"),
+}
+STABILITY: dict[str, Any] = {
+    "BASE_URL": env.url("STABILITY_BASE_URL", "https://api.stability.ai/v2beta", schemes=("https", "http")).rstrip("/"),
+}
+TRIPO: dict[str, Any] = {
+    "BASE_URL": env.url("TRIPO_BASE_URL", "", schemes=("https", "http")).rstrip("/"),
+}
