@@ -16,6 +16,7 @@ from providers.simulator.pictures import Wish
 from providers.simulator.wire import Request
 
 MOST_KEPT = 5000
+EXTENSIONS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp", "model/gltf-binary": "glb"}
 
 
 @dataclass
@@ -55,6 +56,16 @@ class Job:
         return 1.0 if self.seconds <= 0 else min(1.0, (time.monotonic() - self.began) / self.seconds)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A file that a result links to."""
+
+    vendor: str
+    job: Job
+    content_type: str
+    body: bytes
+
+
 @dataclass
 class Settings:
     """delay_s: how long making takes. picture_bytes: pad every picture to this size and reuse it (bench)."""
@@ -72,7 +83,7 @@ class Desk:
         self.faults: list[Fault] = []
         self.calls: deque[Seen] = deque(maxlen=MOST_KEPT)
         self.jobs: dict[str, Job] = {}
-        self.files: dict[str, tuple[Job, str, bytes]] = {}
+        self.files: dict[str, Kept] = {}
 
     # --- Faults ----------------------------------------------------------------------------------
 
@@ -118,10 +129,10 @@ class Desk:
             self.jobs.pop(next(iter(self.jobs)))
         return job
 
-    def keep(self, job: Job, content_type: str, body: bytes) -> str:
+    def keep(self, vendor: str, job: Job, content_type: str, body: bytes) -> str:
         """Keep a file for download; returns its path."""
-        path = f"/files/{secrets.token_hex(12)}.{content_type.removeprefix('image/')}"
-        self.files[path] = (job, content_type, body)
+        path = f"/files/{secrets.token_hex(12)}.{EXTENSIONS[content_type]}"
+        self.files[path] = Kept(vendor, job, content_type, body)
         while len(self.files) > 500:
             self.files.pop(next(iter(self.files)))
         return path

@@ -8,7 +8,7 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from providers.simulator import pictures
+from providers.simulator import media, pictures
 from providers.simulator.desk import Desk, Job, Seen
 from providers.simulator.faults import HTML, Fault, retry_headers, spoil
 from providers.simulator.wire import Reply, Request, json_reply
@@ -91,14 +91,7 @@ async def _draw_bytes(desk: Desk, seen: Seen, model: str, body: dict[str, Any], 
 async def _deliver(desk: Desk, wish: pictures.Wish, fault: Fault | None, delay_s: float) -> Reply:
     made = await asyncio.to_thread(pictures.bomb) if fault and fault.name == "picture-bomb" else await desk.draw(wish)
     await asyncio.sleep(delay_s)
-    return _as_file(made.content_type, made.body, fault)
-
-
-def _as_file(content_type: str, body: bytes, fault: Fault | None) -> Reply:
-    if fault and fault.name == "half-picture":
-        body = body[: len(body) // 2]
-    reply = Reply(body=body, content_type=content_type)
-    return spoil(reply, fault) if fault else reply
+    return media.as_file(made.content_type, made.body, fault)
 
 
 # --- fal-ai --------------------------------------------------------------------------------------
@@ -212,7 +205,7 @@ async def _result(request: Request, desk: Desk, job: Job, fault: Fault | None) -
     wish = job.wish
     is_black = bool(fault and fault.name == "filtered")
     made = await desk.draw(replace(wish, black=True) if is_black else wish)
-    url = f"http://{request.headers.get('host')}{desk.keep(job, made.content_type, made.body)}"
+    url = media.link(request, desk.keep(NAME, job, made.content_type, made.body))
     if fault and fault.name == "private-link":
         url = str(fault.params.get("url") or "http://169.254.169.254/latest/meta-data/")
     picture = {"url": url, "width": wish.width, "height": wish.height, "content_type": made.content_type}
@@ -225,28 +218,6 @@ async def _result(request: Request, desk: Desk, job: Job, fault: Fault | None) -
             "prompt": job.prompt,
         }
     )
-
-
-async def download(request: Request, desk: Desk) -> Reply:
-    """The media host: no key asked."""
-    found = desk.files.get(request.path)
-    seen = desk.see(NAME, "download", request)
-    if found:
-        seen.job, seen.prompt = found[0].id, found[0].prompt
-    fault = desk.strike(seen)
-    if found is None or fault and fault.name == "expired-link":
-        reply = Reply(int(fault.params.get("status", 404)) if fault else 404, b"Not Found", "text/plain")
-    elif fault and fault.name == "redirect-link":
-        reply = Reply(302, b"", headers={"location": str(fault.params.get("url") or "http://127.0.0.1:22/")})
-    elif fault and fault.name == "picture-bomb":
-        bomb = await asyncio.to_thread(pictures.bomb)
-        reply = Reply(body=bomb.body, content_type=bomb.content_type)
-    elif fault and fault.name in ("500", "502", "503", "504"):
-        reply = Reply(int(fault.name), HTML, "text/html")
-    else:
-        reply = _as_file(found[1], found[2], fault)
-    seen.status = reply.status
-    return reply
 
 
 # --- Bodies --------------------------------------------------------------------------------------

@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
-from providers.simulator import huggingface, openai, wire
+from providers.simulator import huggingface, media, openai, wire
 from providers.simulator.desk import Desk, Settings
 from providers.simulator.faults import NAMES
 from providers.simulator.wire import Reply, Request, json_reply
 
 PROTOCOLS: dict[str, Callable[[Request, Desk], Awaitable[Reply]]] = {
     huggingface.PREFIX: huggingface.answer,
+    media.PREFIX: media.answer,
     openai.PREFIX: openai.answer,
 }
 SPEAKS = (*huggingface.SPEAKS, *openai.SPEAKS)
@@ -29,8 +30,6 @@ async def answer(request: Request, desk: Desk) -> Reply:
     for prefix, protocol in PROTOCOLS.items():
         if request.path.startswith(prefix + "/"):
             return await protocol(request, desk)
-    if request.path.startswith("/files/"):
-        return await huggingface.download(request, desk)
     if request.path == "/" and request.method in ("GET", "HEAD"):
         return Reply(body=_page(desk).encode(), content_type="text/html; charset=utf-8")
     try:
