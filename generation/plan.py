@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
 # The weight of each priority a client may ask for. A retry after an error waits with RETRY_WEIGHT.
 WEIGHTS: dict[str, int] = {"urgent": 1000, "high": 100, "normal": 10, "low": 1}
@@ -119,7 +119,11 @@ class ItemPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """One request as a door wants it made. max_open_bundles: None is no cap of its own."""
+    """One request as a door wants it made.
+
+    max_open_bundles: None is no cap of its own. id: what the request's will be, so that keys can be named by it
+    before anything is stored; a plan is submitted once.
+    """
 
     door: str
     owner_id: UUID
@@ -129,6 +133,7 @@ class Plan:
     group: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     max_open_bundles: int | None = None
+    id: UUID = field(default_factory=uuid4)
 
     @property
     def price(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from decimal import Decimal
 from itertools import count
 
@@ -30,7 +29,7 @@ def submit(plan: Plan) -> Request:
     with transaction.atomic(savepoint=False):
         ranks, now = fair_ranks(set(places), plan.owner_id)
         request = Request(
-            id=uuid.uuid4(),
+            id=plan.id,
             public_id=plan.public_id,
             owner_id=plan.owner_id,
             door=plan.door,
