@@ -5,7 +5,7 @@ Vendors retire models every few months, so every id and host is a setting. In ea
     BASE_URL      where the protocol begins in real mode
     MODELS        model key -> the vendor's own id or path
     TIMEOUT_S     the longest one call may take
-    WINDOW        (requests, seconds) shared by all workers; 0 requests is no limit
+    WINDOW        (requests, seconds), or several such pairs, shared by all workers; 0 requests is no limit
     POLL_S        how often a parked call is asked about
     RESULT_HOSTS  where result links may lead
     …_USD         prices with the month in which they were read

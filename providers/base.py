@@ -92,10 +92,9 @@ class Provider:
         return self.read(answer, call, deadline)
 
     def send(self, outgoing: Outgoing, deadline: Deadline) -> Answer:
-        """Send, within the vendor's window, and raise for every status that is no success."""
-        limit, window_s = self.conf.get("WINDOW", (0, 60))
+        """Send, within the vendor's windows, and raise for every status that is no success."""
         if not outgoing.repeatable:
-            windows.take(self.name, limit, window_s)
+            windows.take(self.name, *self._windows())
         try:
             answer = transport.send(outgoing, deadline)
             if not 200 <= answer.status < 300:
@@ -106,13 +105,18 @@ class Provider:
             raise
         return answer
 
+    def _windows(self) -> tuple[tuple[int, float], ...]:
+        """WINDOW is one (requests, seconds) or several of them."""
+        found = self.conf.get("WINDOW", ())
+        return (found,) if found and not isinstance(found[0], tuple) else found
+
     def _complaint(self, answer: Answer) -> ProviderError:
         detail = f"HTTP {answer.status}: {answer.excerpt()}"
         try:
             body = answer.json()
         except ProviderError:
             body = None
-        named = self.complain(answer.status, answer.headers, body, detail) if isinstance(body, dict) else None
+        named = self.complain(answer.status, answer.headers, body if isinstance(body, dict) else {}, detail)
         return named or transport.error_for(answer.status, answer.headers, detail)
 
     # --- Steps: meant to be overridden -----------------------------------------------------------
@@ -132,7 +136,10 @@ class Provider:
     def complain(
         self, status: int, headers: Mapping[str, str], body: Mapping[str, Any], detail: str
     ) -> ProviderError | None:
-        """The error that the vendor's own JSON body names, or None to go by the status. Overridden by most."""
+        """The error that the vendor's own body names, or None to go by the status. Overridden by most.
+
+        body: the JSON object, {} when it was none; `detail` holds the start of whatever it was.
+        """
         return None
 
     def headers(self) -> dict[str, str]:

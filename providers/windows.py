@@ -1,4 +1,4 @@
-"""A vendor's requests-per-window limit, shared by all workers: exact in Redis, per process without it."""
+"""A vendor's requests-per-window limits, shared by all workers: exact in Redis, per process without it."""
 
 from __future__ import annotations
 
@@ -6,59 +6,72 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 
 from config.api import redis as desk_redis
 from providers.errors import RateLimited
 
 log = logging.getLogger(__name__)
 
-# One sorted set of the calls of the last window, by Redis' own clock. Answers 0, or milliseconds to wait.
+# One sorted set for each window, of the calls of its last seconds by Redis' own clock. A call is counted in all or
+# in none, so that one full window does not eat the room of another. Answers 0, or milliseconds to wait.
 _TAKE = """
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
-local window, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ms - window)
-if redis.call('ZCARD', KEYS[1]) < limit then
-  redis.call('ZADD', KEYS[1], ms, now[1] .. '.' .. now[2] .. ':' .. redis.call('INCR', KEYS[1] .. ':n'))
-  redis.call('PEXPIRE', KEYS[1], window)
-  redis.call('PEXPIRE', KEYS[1] .. ':n', window)
-  return 0
+local wait = 0
+for i, key in ipairs(KEYS) do
+  local window, limit = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', ms - window)
+  if redis.call('ZCARD', key) >= limit then
+    local oldest = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    wait = math.max(wait, 1, oldest[2] + window - ms)
+  end
 end
-local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-return math.max(1, oldest[2] + window - ms)
+if wait > 0 then return wait end
+for i, key in ipairs(KEYS) do
+  redis.call('ZADD', key, ms, now[1] .. '.' .. now[2] .. ':' .. redis.call('INCR', key .. ':n'))
+  redis.call('PEXPIRE', key, ARGV[2 * i - 1])
+  redis.call('PEXPIRE', key .. ':n', ARGV[2 * i - 1])
+end
+return 0
 """
 
 _lock = threading.Lock()
 _local: dict[str, deque[float]] = {}
 
 
-def take(name: str, limit: int, window_s: float) -> None:
-    """Count one call against a window. Raises RateLimited with the time to wait when it is full.
+def take(name: str, *windows: tuple[int, float]) -> None:
+    """Count one call against all of a vendor's windows, (requests, seconds) each; 0 requests is no limit.
 
-    limit 0 is no limit. Costs one round trip to Redis.
+    Raises RateLimited with the time to wait when one of them is full. Costs one round trip to Redis.
     """
-    if limit <= 0:
+    limited = {f"{name}:{seconds:g}": (limit, seconds) for limit, seconds in windows if limit > 0}
+    if not limited:
         return
     try:
         wait_ms = int(
             desk_redis.client().register_script(_TAKE)(
-                keys=[f"atelier:window:{name}"], args=[int(window_s * 1000), limit]
+                keys=[f"atelier:window:{key}" for key in limited],
+                args=[number for limit, seconds in limited.values() for number in (int(seconds * 1000), limit)],
             )
         )
     except desk_redis.DOWN:
         log.warning("redis is down, the window is counted per process", extra={"window": name})
-        wait_ms = _take_locally(name, limit, window_s)
+        wait_ms = _take_locally(limited)
     if wait_ms:
         raise RateLimited(retry_after_s=min(300.0, max(1.0, wait_ms / 1000)), detail=f"our own window {name} is full")
 
 
-def _take_locally(name: str, limit: int, window_s: float) -> int:
-    now = time.monotonic()
+def _take_locally(limited: Mapping[str, tuple[int, float]]) -> int:
+    now, wait_ms = time.monotonic(), 0
     with _lock:
-        calls = _local.setdefault(name, deque())
-        while calls and calls[0] <= now - window_s:
-            calls.popleft()
-        if len(calls) < limit:
-            calls.append(now)
-            return 0
-        return max(1, int((calls[0] + window_s - now) * 1000))
+        for key, (limit, seconds) in limited.items():
+            calls = _local.setdefault(key, deque())
+            while calls and calls[0] <= now - seconds:
+                calls.popleft()
+            if len(calls) >= limit:
+                wait_ms = max(wait_ms, 1, int((calls[0] + seconds - now) * 1000))
+        if not wait_ms:
+            for key in limited:
+                _local[key].append(now)
+    return wait_ms

@@ -158,17 +158,29 @@ def window(request: pytest.FixtureRequest, settings: Any) -> str:
     if request.param == "redis down":
         settings.REDIS_URL = "unix:///nowhere.sock"
     else:
-        desk_redis.client().delete(f"atelier:window:{name}")
+        desk_redis.client().delete(f"atelier:window:{name}:30", f"atelier:window:{name}:60")
     return name
 
 
 def test_a_window_lets_just_so_many_through(window: str) -> None:
     for _ in range(3):
-        windows.take(window, 3, 30.0)
+        windows.take(window, (3, 30.0))
     with pytest.raises(RateLimited) as caught:
-        windows.take(window, 3, 30.0)
+        windows.take(window, (3, 30.0))
     assert 1 <= (caught.value.retry_after_s or 0) <= 30
     assert not caught.value.costs_start
+
+
+def test_a_call_counts_in_all_windows_of_its_vendor_or_in_none(window: str) -> None:
+    for _ in range(2):
+        windows.take(window, (2, 30.0), (3, 60.0))
+    for _ in range(5):
+        with pytest.raises(RateLimited):
+            windows.take(window, (2, 30.0), (3, 60.0))
+    windows.take(window, (0, 30.0), (3, 60.0))
+    with pytest.raises(RateLimited) as caught:
+        windows.take(window, (9, 30.0), (3, 60.0))
+    assert 30 < (caught.value.retry_after_s or 0) <= 60
 
 
 def test_a_window_is_exact_for_many_at_once(window: str) -> None:
@@ -176,7 +188,7 @@ def test_a_window_is_exact_for_many_at_once(window: str) -> None:
 
     def one(_: int) -> bool:
         try:
-            windows.take(window, 10, 30.0)
+            windows.take(window, (10, 30.0))
         except RateLimited:
             return False
         return True
@@ -187,7 +199,7 @@ def test_a_window_is_exact_for_many_at_once(window: str) -> None:
 
 def test_no_limit_asks_nobody(settings: Any) -> None:
     settings.REDIS_URL = "unix:///nowhere.sock"
-    windows.take("free", 0, 60)
+    windows.take("free", (0, 60))
 
 
 # --- Shapes --------------------------------------------------------------------------------------
