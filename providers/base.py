@@ -43,12 +43,16 @@ class Call:
 
 @dataclass(frozen=True)
 class MadeFile:
-    """One file. body: at its start, seekable, on disk when big; who takes it closes it."""
+    """One file. body: at its start, seekable, on disk when big; who takes it closes it.
+
+    role: `result`, or `preview` for a picture that a vendor rendered of the model it made.
+    """
 
     body: BinaryIO
     content_type: str
     size_bytes: int
     sha256: str
+    role: str = "result"
 
 
 @dataclass(frozen=True)
