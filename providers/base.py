@@ -1,7 +1,8 @@
 """The template of a provider: a call goes in, `Made` or `Pending` comes out, or a ProviderError is raised.
 
     run     prepare -> send -> (complain) -> read
-    poll    ask about a call that is parked at the vendor; overridden by asynchronous vendors only
+    poll    ask about a call that is parked at the vendor; overridden by asynchronous vendors only. `Ready` when
+            that call was only the first of two: `run` makes the next one
     cancel  ask the vendor to stop; overridden where it can
 
 An adapter overrides only what differs; each docstring says whether it is meant to be. Adapters hold no
@@ -29,6 +30,7 @@ class Call:
     """What a step wants made.
 
     model: a model key (main, fast …). deadline_s: total, for the whole call. attempt_ref: for logs.
+    resumes: the remote id of the call that was `Ready` and is followed by this one; its inputs hold no files.
     inputs for pictures: prompt, negative_prompt, width, height, aspect_ratio ("1:1" "3:4" "4:3" "9:16"
     "16:9"), seed, steps, guidance, quality; for edits also images (bytes each) and mask (bytes of a
     picture, white = change there). An adapter ignores what its model lacks and takes the nearest size.
@@ -39,6 +41,7 @@ class Call:
     inputs: Mapping[str, Any]
     deadline_s: float
     attempt_ref: str
+    resumes: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,24 @@ class Made:
 class Pending:
     """The vendor is at it. remote_id: opaque, enough to poll and cancel. progress: 0-99, None unknown.
 
+    When a remote id holds several words, the last is the one by which the vendor's webhooks name the call.
     A vendor's progress may fall; who shows it keeps the highest.
     """
 
     remote_id: str
     poll_after_s: float
     progress: int | None = None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A parked call ended well, and the one that needs it may be made: `run` with `Call.resumes` = remote_id.
+
+    Never made from a poll itself: two may ask at once, and a crash would hide whether it went out. The desk
+    makes it under a claim, like every call that is paid for.
+    """
+
+    remote_id: str
 
 
 class Provider:
@@ -150,7 +165,7 @@ class Provider:
         """Headers of every call. Overridden where a key is not a bearer token."""
         return {"Authorization": f"Bearer {self.key()}"}
 
-    def poll(self, remote_id: str, call: Call) -> Made | Pending:
+    def poll(self, remote_id: str, call: Call) -> Made | Pending | Ready:
         """Ask about a parked call. Overridden by asynchronous vendors. Raises ProviderError; with
         `ask_again` the call is still at the vendor and only the question failed."""
         raise errors.Misconfigured(detail=f"{self.name} parks nothing")
@@ -159,6 +174,11 @@ class Provider:
         """Ask the vendor to stop a parked call. True: it confirmed that it stops before producing.
         Overridden together with `can_cancel`."""
         return False
+
+    def verify_webhook(self, headers: Mapping[str, str], body: bytes) -> str | None:
+        """The vendor's id of the call that a webhook is about, "" for a signed one about something else, None when
+        it is not signed by the vendor, or too long ago. Overridden by vendors that send webhooks."""
+        return None
 
     # --- Tools for adapters: not meant to be overridden -------------------------------------------
 
@@ -203,16 +223,20 @@ class Provider:
         spool.close()
         raise errors.BadAnswer(detail=fault)
 
-    def download(self, link: object, deadline: Deadline) -> tuple[Spool, sniff.Look]:
+    def download(
+        self, link: object, deadline: Deadline, limit_bytes: int | None = None
+    ) -> tuple[Spool, sniff.Look]:
         """Get a result link of the vendor's by the guarded fetcher, without any key, from RESULT_HOSTS.
 
+        limit_bytes: None takes the desk's cap.
         Raises AnswerLost when the link is dead (paid for, gone), BadAnswer when it must not be followed,
         and NetworkError with `ask_again` when it may work later.
         """
         if not isinstance(link, str):
             raise errors.BadAnswer(detail="the result holds no link")
         try:
-            found = fetch.fetch(link, deadline_s=deadline.left_s(), hosts=self.conf["RESULT_HOSTS"])
+            hosts = self.conf["RESULT_HOSTS"]
+            found = fetch.fetch(link, deadline_s=deadline.left_s(), limit_bytes=limit_bytes, hosts=hosts)
         except fetch.Missing as error:
             raise errors.AnswerLost(detail=f"result link: {error}") from error
         except fetch.Unreachable as error:
