@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
+MOST_DECODED = 64_000_000
 # About a megapixel, exact ratios, sides that every current model takes (multiples of 16).
 RATIO_SIZES: dict[str, tuple[int, int]] = {
     "1:1": (1024, 1024),
@@ -56,19 +57,46 @@ def alpha_mask(mask: bytes, size: tuple[int, int]) -> bytes:
 
     Grey counts as white from the middle up. Raises ValueError for bytes that are no picture.
     """
-    try:
-        with Image.open(io.BytesIO(mask)) as picture:
-            if picture.width * picture.height > 64_000_000:
-                raise ValueError("the mask is too large")
-            flat = Image.new("RGBA", picture.size, "black")
-            flat.alpha_composite(picture.convert("RGBA"))
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise ValueError("the mask is not a picture") from error
-    keep = flat.convert("L").resize(size, Image.Resampling.NEAREST).point(lambda grey: 0 if grey >= 128 else 255)
+    keep = _flat(mask, "black").resize(size, Image.Resampling.NEAREST).point(lambda grey: 0 if grey >= 128 else 255)
     made = Image.new("RGBA", size, "black")
     made.putalpha(keep)
+    return _packed(made, "PNG", compress_level=6)
+
+
+def plain_mask(mask: bytes, size: tuple[int, int]) -> bytes:
+    """Turn our mask into a greyscale PNG of exactly `size` that is pure white where to change and pure black elsewhere.
+
+    Grey counts as white from the middle up. Raises ValueError for bytes that are no picture.
+    """
+    flat = _flat(mask, "black").resize(size, Image.Resampling.NEAREST)
+    return _packed(flat.point(lambda grey: 255 if grey >= 128 else 0), "PNG", compress_level=6)
+
+
+def reduced(picture: bytes, longest: int) -> bytes:
+    """A JPEG of the picture, no side longer than `longest`, for models that only look. Raises ValueError."""
+    flat = _flat(picture, "white", "RGB")
+    flat.thumbnail((longest, longest), reducing_gap=2.0)
+    return _packed(flat, "JPEG", quality=90)
+
+
+def _flat(picture: bytes, ground: str, mode: str = "L") -> Image.Image:
+    """The picture without transparency, on a ground of that colour. Raises ValueError for anything else."""
+    try:
+        with Image.open(io.BytesIO(picture), formats=("PNG", "JPEG", "WEBP")) as opened:
+            if opened.width * opened.height > MOST_DECODED:
+                raise ValueError("the picture is too large")
+            if not opened.has_transparency_data:
+                return opened.convert(mode)
+            flat = Image.new("RGBA", opened.size, ground)
+            flat.alpha_composite(opened.convert("RGBA"))
+            return flat.convert(mode)
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise ValueError("this is not a picture") from error
+
+
+def _packed(image: Image.Image, format: str, **options: int) -> bytes:
     out = io.BytesIO()
-    made.save(out, "PNG", compress_level=6)
+    image.save(out, format, **options)
     return out.getvalue()
 
 

@@ -252,8 +252,30 @@ def test_white_becomes_transparent(colour: Any, alpha: int) -> None:
 
 @pytest.mark.parametrize("mask", [b"", b"x" * 100, make_png()[:40]])
 def test_a_mask_that_is_no_picture_is_a_value_error(mask: bytes) -> None:
+    for shape in (shapes.alpha_mask, shapes.plain_mask):
+        with pytest.raises(ValueError, match="not a picture"):
+            shape(mask, (8, 8))
+
+
+@pytest.mark.parametrize(("colour", "grey"), [("white", 255), ("black", 0), ((140, 140, 140), 255), ((90, 90, 90), 0)])
+def test_a_plain_mask_is_white_where_to_change(colour: Any, grey: int) -> None:
+    made = Image.open(io.BytesIO(shapes.plain_mask(make_png(8, 8, colour), (20, 10))))
+    assert (made.mode, made.size) == ("L", (20, 10))
+    assert made.getpixel((5, 5)) == grey
+
+
+def test_what_is_transparent_in_a_mask_stays() -> None:
+    mask = make_png(8, 8, (255, 255, 255, 0), "RGBA")
+    assert Image.open(io.BytesIO(shapes.plain_mask(mask, (8, 8)))).getpixel((4, 4)) == 0
+
+
+def test_a_picture_is_reduced_for_those_who_only_look() -> None:
+    made = Image.open(io.BytesIO(shapes.reduced(make_png(300, 120, (255, 0, 0, 0), "RGBA"), 100)))
+    assert (made.format, made.size) == ("JPEG", (100, 40))
+    assert made.getpixel((50, 20)) == (255, 255, 255)
+    assert Image.open(io.BytesIO(shapes.reduced(make_png(30, 20), 100))).size == (30, 20)
     with pytest.raises(ValueError, match="not a picture"):
-        shapes.alpha_mask(mask, (8, 8))
+        shapes.reduced(b"no picture", 100)
 
 
 # --- Sniffing and lifting ------------------------------------------------------------------------
