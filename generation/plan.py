@@ -34,8 +34,10 @@ class Candidate:
 class RetryPolicy:
     """When a step is tried again. Waits are bases of a full jitter: uniform(0, min(cap, base * 2^n)).
 
-    by_code: overrides base_s for an error code. text_rule: an error that no adapter classified is
-    retryable when its text sounds passing (visual-generation contract, section 4).
+    by_code, cap_by_code: override base_s and cap_s for an error code. text_rule: an error that no adapter
+    classified is retryable when its text sounds passing (visual-generation contract, section 4).
+    next_candidate_after: so many retryable failures in a row on one candidate, over passes too, and the next one
+    is used from then on; None: only an error that says "this one cannot" moves on.
     """
 
     max_starts: int = 3
@@ -44,20 +46,28 @@ class RetryPolicy:
     weight_after_error: int | None = RETRY_WEIGHT
     by_code: Mapping[str, float] = field(default_factory=dict)
     text_rule: bool = False
+    cap_by_code: Mapping[str, float] = field(default_factory=dict)
+    next_candidate_after: int | None = None
 
 
 @dataclass(frozen=True)
 class StepPlan:
     """One stage of an item. `name` is a key of `generation.steps.STEPS`.
 
-    inputs: what the step receives (prompt, width, height …), JSON values only.
-    candidates: tried in order; empty for our own image work.
+    inputs: what the step receives (prompt, width, height …), JSON values only. `images`, `mask` and `model` name
+    files: a storage key, or `step:NAME` for an earlier step's result; an image that is None stays None.
+    candidates: tried in order; empty for our own work.
     checks: names in `generation.steps.CHECKS`, asked about what the step leaves behind. A bad verdict sends
     the item back to the step named `again_from` for another pass, while `passes` last; then it fails.
     timeout_s: the deadline of one call, after which its lease is no longer renewed.
     park_s: how long a call may stay parked at an asynchronous vendor.
     share: its part of the item's progress bar, beside the other steps' shares.
     required: False when its failure ends only the step, not the item (thumbnails, exports).
+    part: a part of the item's price that is given back when a required step of it fails for good; the part's other
+    steps are left out then, and the item goes on without what they would have made.
+    failure_ends_pass: a retryable failure uses up one of the step's `passes` instead of a start: one counter for
+    failed calls and rejected results. Waiting for a vendor's room does neither.
+    rate_limit_starts: so many rate-limited answers in one pass, and they count as failures; None: they never do.
     """
 
     name: str
@@ -72,6 +82,9 @@ class StepPlan:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     share: int = 1
     required: bool = True
+    part: str = ""
+    failure_ends_pass: bool = False
+    rate_limit_starts: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         # Not by `asdict`, which copies everything through and through: each submit pays for it.
@@ -100,6 +113,8 @@ class ItemPlan:
     this door does not refund. bundle: items of one request with the same number count as one against
     the request's `max_open_bundles`. deadline_s: how long it may take from its first start; waiting in
     the queue before that never fails it. uses_quota: paid by one unit of the day's quota, not by credits.
+    parts: name -> credits within `price`, for the steps that name them. Raises ValueError for a part that is
+    none of them, and for parts that are dearer than the whole.
     """
 
     public_id: str
@@ -115,6 +130,13 @@ class ItemPlan:
     uses_quota: bool = False
     cancel_refund: CancelRefund = "confirmed"
     keep_codes: tuple[str, ...] = ()
+    parts: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if unknown := {step.part for step in self.steps if step.part} - set(self.parts):
+            raise ValueError(f"no credits are named for {', '.join(sorted(unknown))}")
+        if self.parts and (min(self.parts.values()) < 0 or sum(self.parts.values()) > self.price):
+            raise ValueError("the parts cost more than the whole")
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,7 @@ def _item(planned: ItemPlan, request: Request, index: int, place: tuple[str, int
         price_key=planned.price_key,
         price=planned.price,
         charged=planned.price,
+        parts=dict(planned.parts),
         quota_day=request.created_at.date() if planned.uses_quota else None,
         cancel_refund=planned.cancel_refund,
         keep_codes=list(planned.keep_codes),

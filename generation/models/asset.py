@@ -14,6 +14,7 @@ from generation.models.request import Request
 class AssetKind(models.TextChoices):
     IMAGE = "image"
     MODEL = "model"
+    PREVIEW = "preview"  # a model as its vendor rendered it
     THUMBNAIL = "thumbnail"
     EXPORT = "export"
     MASK = "mask"
@@ -23,6 +24,8 @@ class AssetKind(models.TextChoices):
 
 
 class Asset(models.Model):
+    """step, name: which step of its item left it, and which of that step's several files it is."""
+
     Kind = AssetKind
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -31,6 +34,7 @@ class Asset(models.Model):
     item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="assets", null=True, blank=True)
     kind = models.CharField(max_length=10, choices=AssetKind.choices)
     step = models.CharField(max_length=40, blank=True, default="")
+    name = models.CharField(max_length=60, blank=True, default="", db_default="")
     key = models.CharField(max_length=300, unique=True)
     content_type = models.CharField(max_length=60)
     size_bytes = models.BigIntegerField()

@@ -76,6 +76,9 @@ class Item(models.Model):
     charged = models.PositiveIntegerField(default=0)
     refunded = models.PositiveIntegerField(default=0)
     kept = models.PositiveIntegerField(default=0)
+    parts = models.JSONField(
+        default=dict, db_default=models.Value({}, models.JSONField()), help_text="part -> its credits within the price"
+    )
     quota_day = models.DateField(null=True, blank=True)
     cancel_refund = models.CharField(max_length=10, default="confirmed")
     keep_codes = models.JSONField(default=list)
