@@ -223,9 +223,7 @@ class Provider:
         spool.close()
         raise errors.BadAnswer(detail=fault)
 
-    def download(
-        self, link: object, deadline: Deadline, limit_bytes: int | None = None
-    ) -> tuple[Spool, sniff.Look]:
+    def download(self, link: object, deadline: Deadline, limit_bytes: int | None = None) -> tuple[Spool, sniff.Look]:
         """Get a result link of the vendor's by the guarded fetcher, without any key, from RESULT_HOSTS.
 
         limit_bytes: None takes the desk's cap.

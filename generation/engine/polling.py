@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.conf import settings
@@ -16,13 +16,14 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from generation import events, states
+from generation import events, lanes, states
 from generation.claim import Claim
 from generation.engine import closing, judging, stumbling
 from generation.engine.attempts import Gone, end_attempt
+from generation.engine.keeping import park
 from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome, Stage
 from providers import registry
-from providers.base import Call, Made, Pending
+from providers.base import Call, Made, Pending, Ready
 from providers.errors import ProviderError, ProviderTimeout
 
 log = logging.getLogger(__name__)
@@ -61,10 +62,10 @@ def poll() -> int:
             log.exception("a bug in a poll", extra={"attempt": one.attempt.pk})
             _ended(one, stumbling.bug_of(bug))
         else:
-            if isinstance(answer, Made):
-                _ended(one, answer)
-            else:
+            if isinstance(answer, Pending):
                 pending[one.attempt.pk] = one, answer
+            else:
+                _ended(one, answer)
     _write(pending)
     return len(parked)
 
@@ -99,23 +100,52 @@ def _call(one: Parked) -> Call:
     )
 
 
-def _ended(one: Parked, answer: Made | ProviderError) -> None:
+def _ended(one: Parked, answer: Made | Ready | ProviderError) -> None:
     """Fetch the item back into RUNNING, once, and go on as if the call had just returned."""
-    claim = _fetch(one)
+    claim = _fetch(one, goes_on=isinstance(answer, Ready))
     if claim is None:
         _record_late(one, answer)
         return
     try:
         if isinstance(answer, ProviderError):
             raise answer
-        judging.take(claim, answer)
+        if isinstance(answer, Ready):
+            _next_call(one, claim, answer)
+        else:
+            judging.take(claim, answer)
     except ProviderError as error:
         stumbling.stumble(claim, error)
     except Gone:
         log.info("the item was taken away", extra={"attempt": one.attempt.pk})
 
 
-def _fetch(one: Parked) -> Claim | None:
+def _next_call(one: Parked, claim: Claim, ready: Ready) -> None:
+    """Make the next call of a chain under the claim that was just won. Raises ProviderError or Gone.
+
+    Nobody renews this claim's lease, so the call must end well inside it. When the vendor has no room for it the
+    chain stays parked where it stands.
+    """
+    call = replace(_call(one), resumes=ready.remote_id)
+    call = replace(call, deadline_s=min(call.deadline_s, settings.LEASE_S / 2))
+    connection.close()
+    try:
+        answer = registry.adapter(one.attempt.provider).run(call)
+    except ProviderError as error:
+        if error.costs_start or error.ours:
+            raise
+        lanes.note_failure(one.attempt.lane, error)
+        answer = Pending(ready.remote_id, error.retry_after_s or 5.0)
+    except Exception as bug:
+        log.exception("a bug in the next call of a chain", extra={"attempt": one.attempt.pk})
+        raise stumbling.bug_of(bug) from bug
+    if isinstance(answer, Made):
+        judging.take(claim, answer)
+    else:
+        park(claim, answer)
+
+
+def _fetch(one: Parked, *, goes_on: bool = False) -> Claim | None:
+    """Win a parked item back, once. goes_on: its attempt is about to send another call, as when it was claimed."""
     with events.change(one.item.request_id) as change:
         item = closing.locked(change, one.item.pk)
         if item.status != ItemStatus.WAITING or item.fence != one.attempt.fence + 1:
@@ -124,12 +154,14 @@ def _fetch(one: Parked) -> Claim | None:
         if not states.move(change, item.pk, states.FETCH, lease_until=lease):
             return None
         item.fence, item.status, item.lease_until = item.fence + 1, ItemStatus.RUNNING, lease
-        Attempt.objects.filter(pk=one.attempt.pk).update(fence=item.fence)
+        again = {"stage": Stage.SENT, "remote_id": "", "poll_at": None} if goes_on else {}
+        Attempt.objects.filter(pk=one.attempt.pk).update(fence=item.fence, **again)
     return Claim(item, one.attempt.pk, item.fence)
 
 
-def _record_late(one: Parked, answer: Made | ProviderError) -> None:
-    """Close the attempt of an item that was taken away while parked; a refusal proves that nothing was produced.
+def _record_late(one: Parked, answer: Made | Ready | ProviderError) -> None:
+    """Close the attempt of an item that was taken away while parked; a refusal, or a chain that was not gone on
+    with, proves that nothing was produced.
 
     Another who asked at the same time may have fetched the item, and is storing what came: the call is theirs.
     """
@@ -142,7 +174,8 @@ def _record_late(one: Parked, answer: Made | ProviderError) -> None:
         end_attempt(one.attempt.pk, Outcome.LATE, None, timezone.now())
         Attempt.objects.filter(pk=one.attempt.pk).update(cost_usd=answer.cost_usd)
     else:
-        closing.end_without_result(one.attempt.pk, Outcome.LATE, answer)
+        error = answer if isinstance(answer, ProviderError) else None
+        closing.end_without_result(one.attempt.pk, Outcome.LATE, error)
 
 
 # Requests are locked in order of id, as everywhere, before anything else of theirs is written.
