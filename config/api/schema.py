@@ -6,6 +6,8 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 
@@ -54,6 +56,23 @@ _ANSWER = {
     "description": "Refused, or failed: see `code`.",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
+
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="8 to 255 visible ASCII characters. A repeat within a day gets the first answer and is not charged.",
+)
+
+
+def problems(**reasons: str) -> dict[tuple[int, str], OpenApiResponse]:
+    """Describe refusals that a route has of its own: `problems(_404="TASK_NOT_FOUND: no such task of yours.")`."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        (int(status.removeprefix("_")), "application/problem+json"): OpenApiResponse(schema, description=reason)
+        for status, reason in reasons.items()
+    }
 
 
 def add_problem(result: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from config.api.fields import Choice, Text, Whole
 from generation.doors.visuals import plan
 from generation.doors.visuals.plan import Wish
 from generation.plan import WEIGHTS
@@ -30,56 +31,8 @@ assert set(PRIORITIES) == set(WEIGHTS)
 # --- What comes in -------------------------------------------------------------------------------
 
 
-class Text(serializers.CharField):
-    """A string; a number is none. Trimmed before it is counted."""
-
-    default_error_messages = {
-        "invalid": "Must be text.",
-        "blank": "Must not be empty.",
-        "null": "This field is required.",
-        "max_length": "Must be at most {max_length} characters long.",
-    }
-
-    def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return super().to_internal_value(data)
-
-
 class Prompt(Text):
     default_error_messages = dict.fromkeys(("min_length", "max_length"), "Must be 10 to 1000 characters long.")
-
-
-class Choice(serializers.ChoiceField):
-    """One of a few words."""
-
-    default_error_messages = {"null": "This field is required."}
-
-    def __init__(self, choices: list[str], **kwargs: Any) -> None:
-        kwargs["error_messages"] = {"invalid_choice": f"Must be one of: {', '.join(choices)}."}
-        super().__init__(choices, **kwargs)
-
-    def to_internal_value(self, data: Any) -> str:
-        if data == "":
-            self.fail("required" if self.required else "invalid_choice")
-        if not isinstance(data, str):
-            self.fail("invalid_choice")
-        chosen: str = super().to_internal_value(data)
-        return chosen
-
-
-class Whole(serializers.IntegerField):
-    """A whole number; text that looks like one is none."""
-
-    def __init__(self, low: int, high: int, **kwargs: Any) -> None:
-        rule = f"Must be a whole number from {low} to {high}."
-        kwargs["error_messages"] = dict.fromkeys(("invalid", "min_value", "max_value"), rule)
-        super().__init__(min_value=low, max_value=high, **kwargs)
-
-    def to_internal_value(self, data: Any) -> int:
-        if isinstance(data, bool) or not isinstance(data, int | float) or data != int(data):
-            self.fail("invalid")
-        return int(data)
 
 
 class Attempts(Whole):

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from config.api.errors import ApiError, FieldFault
 from config.api.idempotency import answer_once
+from config.api.schema import IDEMPOTENCY_KEY
 from config.api.throttle import RateHeaders, UserWindowThrottle
 from credits import pricing
 from generation import engine, queue, storage
@@ -24,12 +25,6 @@ from generation.models import Request as Order
 ABSENT = {"REQUIRED", "NULL", "BLANK"}
 NOT_CANCELLABLE = "Request not found or cannot be cancelled"
 
-IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key",
-    OpenApiTypes.STR,
-    OpenApiParameter.HEADER,
-    description="8 to 255 visible ASCII characters. A repeat within a day gets the first answer and is not charged.",
-)
 IMAGE_DATA = OpenApiParameter(
     "imageData",
     OpenApiTypes.BOOL,
