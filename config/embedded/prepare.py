@@ -28,6 +28,7 @@ def main() -> int:
     if not is_embedded and get_user_model().objects.exclude(username__in=PEOPLE).exists():
         return NOT_OURS  # somebody's own database: people with known passwords have no place in it
     _keep_people()
+    call_command("load_poses", verbosity=0)
     return DONE
 
 

@@ -5,6 +5,7 @@ from generation.models.attempt import Attempt, Outcome, Stage
 from generation.models.chore import AuditRun, Chore, MetricsRow
 from generation.models.event import Event, EventKind
 from generation.models.item import HoldReason, Item, ItemStatus
+from generation.models.library import Avatar, LibraryPose, PoseCategory, PoseProject, PoseSelection, PoseWish
 from generation.models.request import Request, RequestStatus
 
 __all__ = [
@@ -12,14 +13,20 @@ __all__ = [
     "AssetKind",
     "Attempt",
     "AuditRun",
+    "Avatar",
     "Chore",
     "Event",
     "EventKind",
     "HoldReason",
     "Item",
     "ItemStatus",
+    "LibraryPose",
     "MetricsRow",
     "Outcome",
+    "PoseCategory",
+    "PoseProject",
+    "PoseSelection",
+    "PoseWish",
     "Request",
     "RequestStatus",
     "Stage",
