@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,13 @@ from providers.simulator.pictures import Wish
 from providers.simulator.wire import Request
 
 MOST_KEPT = 5000
-EXTENSIONS = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp", "model/gltf-binary": "glb"}
+EXTENSIONS = {
+    "image/png": "png",
+    "image/jpeg": "jpeg",
+    "image/webp": "webp",
+    "model/gltf-binary": "glb",
+    "image/svg+xml": "svg",
+}
 
 
 @dataclass
@@ -64,14 +70,21 @@ class Kept:
     job: Job
     content_type: str
     body: bytes
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass
 class Settings:
-    """delay_s: how long making takes. picture_bytes: pad every picture to this size and reuse it (bench)."""
+    """delay_s: how long making takes. picture_bytes: pad every picture to this size and reuse it (bench).
+
+    link_s: how long the links of results live; 0 is for ever. poll_gap_s: who asks about one call sooner than
+    this is refused by a vendor that minds.
+    """
 
     delay_s: float = 1.5
     picture_bytes: int = 0
+    link_s: float = 0.0
+    poll_gap_s: float = 10.0
 
 
 class Desk:
@@ -84,6 +97,8 @@ class Desk:
         self.calls: deque[Seen] = deque(maxlen=MOST_KEPT)
         self.jobs: dict[str, Job] = {}
         self.files: dict[str, Kept] = {}
+        self.spent: Counter[str] = Counter()  # vendor -> units of our account there
+        self.memory: dict[str, Any] = {}  # vendor -> what its protocol remembers beside all this
 
     # --- Faults ----------------------------------------------------------------------------------
 
@@ -104,10 +119,10 @@ class Desk:
         self.faults.append(fault)
         return fault
 
-    def strike(self, seen: Seen) -> Fault | None:
-        """The fault that meets this call, used up by one."""
+    def strike(self, seen: Seen, *, linked: bool = False) -> Fault | None:
+        """The fault that meets this call, used up by one. linked: the result of this call comes behind a link."""
         for fault in self.faults:
-            if fault.strikes(seen.provider, seen.operation, seen.prompt):
+            if fault.strikes(seen.provider, seen.operation, seen.prompt, linked=linked):
                 fault.used += 1
                 seen.fault = fault.name
                 return fault

@@ -49,6 +49,7 @@ NAMES: dict[str, str] = {
     "private-link": "the result's link leads to a private address; url",
     "redirect-link": "the result's link redirects to url",
     "vanished": "the vendor no longer knows the call",
+    "verdict": "the judge says so: has_text, has_annotations, confidence; or content, as it shall be sent",
     "progress-backwards": "progress as in percents (default [80, 20, 250])",
 }
 
@@ -80,11 +81,14 @@ class Fault:
     params: dict[str, Any] = field(default_factory=dict)
     used: int = 0
 
-    def strikes(self, provider: str, operation: str, prompt: str) -> bool:
+    def strikes(self, provider: str, operation: str, prompt: str, *, linked: bool = False) -> bool:
+        """Does it meet this call? linked: what befalls a file waits for the download."""
         if self.used >= self.times or self.provider != provider or self.match not in prompt:
             return False
         if self.operation:
             return self.operation == operation
+        if linked and self._stage == "download":
+            return False
         staged = operation in ("submit", "status", "result", "cancel", "download")
         stage = "submit" if self.name == "filtered" and self.params.get("at") == "input" else self._stage
         return not staged or operation == stage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from providers.simulator import pictures
 from providers.simulator.desk import Desk
@@ -23,7 +24,9 @@ async def answer(request: Request, desk: Desk) -> Reply:
     if found:
         seen.job, seen.prompt = found.job.id, found.job.prompt
     fault = desk.strike(seen)
-    if found is None or fault and fault.name == "expired-link":
+    link_s = desk.settings.link_s
+    is_old = found is not None and link_s > 0 and time.monotonic() - found.at > link_s
+    if found is None or is_old or fault and fault.name == "expired-link":
         reply = Reply(int(fault.params.get("status", 404)) if fault else 404, b"Not Found", "text/plain")
     elif fault and fault.name == "redirect-link":
         reply = Reply(302, b"", headers={"location": str(fault.params.get("url") or "http://127.0.0.1:22/")})
