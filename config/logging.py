@@ -34,6 +34,8 @@ _PATTERNS = (
     # `Authorization: …`, `"api_key": "…"`
     (re.compile(rf"(?<![A-Za-z])({_SECRET_NAME})([\"']?\s*:\s*)([\"'])(.*?)\3", re.IGNORECASE), rf"\1\2\3{HIDDEN}\3"),
     (re.compile(rf"(?<![A-Za-z])({_SECRET_NAME})(:\s*)(?![\s\"'\[])[^\r\n\"',;]+", re.IGNORECASE), rf"\1\2{HIDDEN}"),
+    # The token of a webhook's address
+    (re.compile(r"(/hooks/[\w-]+/)[\w-]+"), rf"\1{HIDDEN}"),
     # `scheme://user:password@host`
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/@]+@", re.IGNORECASE), rf"\1:{HIDDEN}@"),
 )

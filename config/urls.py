@@ -7,7 +7,7 @@ from django.urls import include, path
 
 from config import health
 from config.api.schema import docs_view, schema_view
-from generation import files
+from generation import files, hooks
 
 handler400 = "config.api.handlers.bad_request"
 handler403 = "config.api.handlers.permission_denied"
@@ -25,6 +25,7 @@ urlpatterns = [
     path("api/schema", schema_view, name="schema"),
     path("api/docs", docs_view, name="docs"),
     path("files/<path:key>", files.serve, name="file"),
+    path("hooks/<slug:alias>/<str:token>", hooks.receive, name="hook"),
     path("app/", include("generation.dashboard.urls")),
     path("admin/queues/", include("django_rq.urls")),
     path("admin/", admin.site.urls),

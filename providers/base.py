@@ -193,6 +193,13 @@ class Provider:
         except secrets.MissingKey as error:
             raise errors.OurKeyRefused(detail=str(error)) from error
 
+    def webhook_secret(self) -> str:
+        """What the vendor signs its webhooks with; "" when none is set, and then none is believed."""
+        try:
+            return secrets.key(f"{self.name}-webhook")
+        except secrets.MissingKey:
+            return ""
+
     def url(self, path: str) -> str:
         """`path` below the vendor's base URL; in simulated mode below its place on the simulator."""
         simulated = settings.PROVIDERS_MODE == "simulated"
