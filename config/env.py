@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,6 +100,26 @@ def origins(name: str) -> list[str]:
         parts = urlsplit(origin)
         if parts.scheme not in ("http", "https") or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}":
             raise SettingError(f"{name} must list origins such as https://app.example.com")
+    return found
+
+
+def hosts(name: str) -> list[str]:
+    """Read a comma-separated list of hosts (`*` stands for any letters) and of origins with their scheme."""
+    found = [host.lower().rstrip("/") for host in words(name)]
+    for host in found:
+        if not re.fullmatch(r"(https?://[a-z0-9.-]+(:[0-9]+)?|[a-z0-9*][a-z0-9.*-]*)", host):
+            raise SettingError(f"{name} must list hosts such as *.example.com, or origins such as https://example.com")
+    return found
+
+
+def counts(name: str) -> dict[str, int]:
+    """Read a comma-separated list of `word=number`."""
+    found = {}
+    for entry in words(name):
+        word, _, number = entry.partition("=")
+        if not word.strip() or not number.strip().isdecimal():
+            raise SettingError(f"{name} must list words with whole numbers, such as text-to-image=10")
+        found[word.strip()] = int(number)
     return found
 
 

@@ -384,6 +384,23 @@ VISUAL_RETRY_BASE_S = env.integer("RETRY_DELAY_MS", 10000, low=0) / 1000
 VISUAL_RETRY_CAP_S = env.integer("RETRY_DELAY_MAX_MS", 300000, low=0) / 1000
 VISUAL_CALL_TIMEOUT_S = env.number("VISUAL_CALL_TIMEOUT_S", 300.0)
 
+# --- MakeIt3D door -------------------------------------------------------------------------------
+
+# Whose links a request may be made from, beside our own: `project.supabase.co` and `*.example.com` are asked over
+# https at public addresses; an origin such as `http://minio:9000` is trusted whole, private address and all.
+INPUT_ASSET_ALLOWED_HOSTS = env.hosts("INPUT_ASSET_ALLOWED_HOSTS")
+MAKEIT3D_MAX_MODEL_BYTES = env.integer("MAKEIT3D_MAX_MODEL_BYTES", 100 * 1024 * 1024, low=1024)
+MAKEIT3D_FETCH_TIMEOUT_S = env.number("MAKEIT3D_FETCH_TIMEOUT_S", 30.0)
+# Of one person and route, in any 60 seconds; 0 is no limit. The routes that make things have their own in the
+# door's catalogue: MAKEIT3D_PER_MINUTE=text-to-image=10,upscale=0 changes some of them.
+MAKEIT3D_PER_MINUTE = env.counts("MAKEIT3D_PER_MINUTE")
+MAKEIT3D_READS_PER_MINUTE = env.integer("MAKEIT3D_READS_PER_MINUTE", 120, low=0)
+MAKEIT3D_UPLOADS_PER_MINUTE = env.integer("MAKEIT3D_UPLOADS_PER_MINUTE", 30, low=0)
+MAKEIT3D_CALL_TIMEOUT_S = env.number("MAKEIT3D_CALL_TIMEOUT_S", 300.0)
+# From the first start to the end of all tries; what is not made by then fails and is refunded.
+MAKEIT3D_DEADLINE_S = env.integer("MAKEIT3D_DEADLINE_S", 1800, low=1)
+MAKEIT3D_RETRY_BASE_S = env.number("MAKEIT3D_RETRY_BASE_S", 5.0)
+
 # --- Console -------------------------------------------------------------------------------------
 
 # Dates as staff read them: a day clock of 24 hours, short enough for a column.

@@ -67,9 +67,17 @@ class Fetched:
 
 
 def fetch(
-    url: str, *, deadline_s: float, limit_bytes: int | None = None, hosts: Sequence[str] | None = None
+    url: str,
+    *,
+    deadline_s: float,
+    limit_bytes: int | None = None,
+    hosts: Sequence[str] | None = None,
+    origin: str = "",
 ) -> Fetched:
     """Get a stranger's URL. hosts: patterns such as "*.example.com" it must match, None for any public host.
+
+    origin: a "scheme://host:port" that the settings trust whole, so that its port, its address and plain http are
+    all right; it joins `hosts`, and other places must still match those.
 
     Raises Forbidden, Missing, TooLarge, Unreachable. Costs one resolution and one connection per hop.
     """
@@ -77,7 +85,7 @@ def fetch(
     limit = settings.PROVIDER_MAX_BYTES if limit_bytes is None else limit_bytes
     try:
         for _ in range(MOST_REDIRECTS + 1):
-            found = _hop(url, deadline, limit, hosts)
+            found = _hop(url, deadline, limit, hosts, origin)
             if isinstance(found, Fetched):
                 return found
             url = found
@@ -88,10 +96,10 @@ def fetch(
         raise Unreachable("The link could not be read.") from error
 
 
-def _hop(url: str, deadline: Deadline, limit: int, hosts: Sequence[str] | None) -> Fetched | str:
+def _hop(url: str, deadline: Deadline, limit: int, hosts: Sequence[str] | None, origin: str) -> Fetched | str:
     """Ask one server: the file, or the URL that it redirects to."""
-    parts, host, port = _checked(url, hosts)
-    sock = _connect(host, port, deadline, any_address=_is_ours(parts))
+    parts, host, port = _checked(url, hosts, origin)
+    sock = _connect(host, port, deadline, any_address=_is_trusted(parts, origin))
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     conn = http.client.HTTPConnection(host, port)
     conn.response_class = TimedResponse
@@ -137,7 +145,7 @@ def _read(response: http.client.HTTPResponse, url: str, limit: int) -> Fetched |
 # --- What may be fetched -------------------------------------------------------------------------
 
 
-def _checked(url: str, hosts: Sequence[str] | None) -> tuple[SplitResult, str, int]:
+def _checked(url: str, hosts: Sequence[str] | None, origin: str) -> tuple[SplitResult, str, int]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
@@ -147,13 +155,17 @@ def _checked(url: str, hosts: Sequence[str] | None) -> tuple[SplitResult, str, i
         raise Forbidden("The link is not a usable address.")
     if parts.username is not None or parts.password is not None:
         raise Forbidden("The link must not hold a user name or password.")
-    if _is_ours(parts):
+    if _is_trusted(parts, origin):
         return parts, host, port
     if parts.scheme != "https" or port != 443:
         raise Forbidden("The link must use https on its usual port.")
     if hosts is not None and not any(fnmatch(host.lower(), pattern) for pattern in hosts):
         raise Forbidden("The link leads to a host that is not expected.")
     return parts, host, port
+
+
+def _is_trusted(parts: SplitResult, origin: str) -> bool:
+    return _is_ours(parts) or bool(origin) and f"{parts.scheme}://{parts.netloc}".lower() == origin.lower()
 
 
 def _is_ours(parts: SplitResult) -> bool:

@@ -34,6 +34,12 @@ Reader = Callable[[], object]
         ("{}", lambda: env.json_list("THING")),
         ("app.example.com", lambda: env.origins("THING")),
         ("https://app.example.com/path", lambda: env.origins("THING")),
+        ("https://files.example.com/bucket", lambda: env.hosts("THING")),
+        ("ftp://files.example.com", lambda: env.hosts("THING")),
+        ("files.example.com:8443", lambda: env.hosts("THING")),
+        ("upscale", lambda: env.counts("THING")),
+        ("upscale=many", lambda: env.counts("THING")),
+        ("upscale=-1", lambda: env.counts("THING")),
     ],
 )
 def test_a_wrong_value_is_refused_by_the_variables_name_and_not_shown(
@@ -46,6 +52,14 @@ def test_a_wrong_value_is_refused_by_the_variables_name_and_not_shown(
 
     assert str(refusal.value).startswith("THING must")
     assert value not in str(refusal.value).split()
+
+
+def test_hosts_and_counts_are_read_into_what_their_rooms_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOSTS", "Project.supabase.co, *.example.com,http://MinIO:9000/")
+    monkeypatch.setenv("COUNTS", "upscale=0, text-to-image = 10")
+
+    assert env.hosts("HOSTS") == ["project.supabase.co", "*.example.com", "http://minio:9000"]
+    assert env.counts("COUNTS") == {"upscale": 0, "text-to-image": 10}
 
 
 def test_an_empty_value_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:

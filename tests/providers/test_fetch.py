@@ -170,6 +170,28 @@ def test_a_host_outside_the_list_is_refused() -> None:
         get("https://fal.media.example.com/a.png", hosts=["fal.media", "*.fal.media"])
 
 
+def test_a_trusted_origin_may_be_private_and_plain_and_is_the_only_one() -> None:
+    picture = make_png()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(picture), picture)
+    with listening(saying(answer)) as trusted, listening() as other:
+        origin = f"http://127.0.0.1:{trusted.port}"
+        assert get(f"{origin}/a.png", hosts=[], origin=origin) == picture
+        for url in (f"http://127.0.0.1:{other.port}/a.png", "https://example.com/a.png", f"{origin}@127.0.0.1/a"):
+            with pytest.raises(Forbidden):
+                get(url, hosts=[], origin=origin)
+        with pytest.raises(Forbidden):
+            get(f"{origin}/a.png")
+        assert (trusted.connections, other.connections) == (1, 0)
+
+
+def test_a_trusted_origin_leads_nowhere_else() -> None:
+    with listening() as other, listening(saying(redirecting_to(f"http://127.0.0.1:{other.port}/"))) as trusted:
+        origin = f"http://127.0.0.1:{trusted.port}"
+        with pytest.raises(Forbidden):
+            get(f"{origin}/a.png", hosts=[], origin=origin)
+        assert other.connections == 0
+
+
 @pytest.mark.usefixtures("simulator")
 def test_the_simulator_is_out_of_bounds_in_real_mode(settings: Any) -> None:
     url = settings.SIMULATOR_URL + "/"
