@@ -47,7 +47,8 @@ INVARIANTS: dict[str, str] = {
     "success-has-an-asset": """
         SELECT 'item:' || i.id, 'succeeded without a stored result' FROM generation_item i
         WHERE i.status = 'SUCCEEDED' AND i.finished_at >= %(since)s
-          AND NOT EXISTS (SELECT 1 FROM generation_asset a WHERE a.item_id = i.id AND a.kind <> 'thumbnail')
+          AND NOT EXISTS (SELECT 1 FROM generation_asset a
+                          WHERE a.item_id = i.id AND a.kind NOT IN ('thumbnail', 'preview'))
     """,
     "closed-has-no-open-item": """
         SELECT 'request:' || r.id, 'is ' || r.status || ' with an open item' FROM generation_request r

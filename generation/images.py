@@ -13,7 +13,7 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -23,6 +23,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 ORIENTATION_TAG = 0x0112
+# What few doors take, by name and by how it begins; it becomes a PNG.
+OTHER_FORMATS = ("GIF", "BMP", "TIFF")
+OTHER_BEGINNINGS = (b"GIF8", b"BM", b"II*\0", b"MM\0*")
 # A phone's JPEG with a preview or a brightness map behind it, of which we take the photograph alone.
 SEVERAL_JPEGS = "MPO"
 
@@ -57,6 +60,9 @@ class Picture:
     def body(self) -> BinaryIO:
         return io.BytesIO(self.data)
 
+    def close(self) -> None:
+        """Nothing is open: a picture is held in memory."""
+
 
 def check(body: BinaryIO, *, thumbnail_px: int = 0) -> Picture:
     """Decode a picture whole, cut its metadata out and turn it upright. Raises BadPicture.
@@ -78,6 +84,21 @@ def check(body: BinaryIO, *, thumbnail_px: int = 0) -> Picture:
     digest = hashlib.sha256(data).hexdigest()
     _last.thumbnail = (digest, thumbnail_px, small)
     return Picture(data, Image.MIME[kind], EXTENSIONS[kind], width, height, digest)
+
+
+def check_any(body: BinaryIO) -> Picture:
+    """As `check`, and take GIF, BMP and TIFF too, whose first frame becomes a PNG. Raises BadPicture."""
+    body.seek(0)
+    if not body.read(4).startswith(OTHER_BEGINNINGS):
+        return check(body)
+    with _opened(body, OTHER_FORMATS) as (image, _):
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        has_alpha = "A" in upright.mode or "transparency" in upright.info
+        data = _encoded(upright.convert("RGBA" if has_alpha else "RGB"), "PNG")
+        width, height = upright.size
+    data = _without_metadata(data, "PNG")
+    return Picture(data, "image/png", "png", width, height, hashlib.sha256(data).hexdigest())
 
 
 def thumbnail(body: BinaryIO, pixels: int) -> Picture:
@@ -113,7 +134,7 @@ def _read(body: BinaryIO) -> bytes:
 
 
 @contextmanager
-def _opened(body: BinaryIO) -> Iterator[tuple[Image.Image, bytes]]:
+def _opened(body: BinaryIO, formats: Sequence[str] = tuple(EXTENSIONS)) -> Iterator[tuple[Image.Image, bytes]]:
     """Open a picture after its header was judged; every fault of Pillow's comes out as BadPicture.
 
     Read only when it is its turn: a hundred threads that wait here hold no copy of theirs.
@@ -121,10 +142,11 @@ def _opened(body: BinaryIO) -> Iterator[tuple[Image.Image, bytes]]:
     with _decoding:
         data = _read(body)
         try:
-            with Image.open(io.BytesIO(data), formats=list(EXTENSIONS)) as image:
+            with Image.open(io.BytesIO(data), formats=formats) as image:
                 if image.width * image.height > settings.MAX_IMAGE_PIXELS:
                     raise BadPicture("more pixels than we take")
-                if image.format != SEVERAL_JPEGS and getattr(image, "n_frames", 1) > 1:
+                takes_first = image.format == SEVERAL_JPEGS or image.format in OTHER_FORMATS
+                if not takes_first and getattr(image, "n_frames", 1) > 1:
                     raise BadPicture("an animation, not a picture")
                 yield image, data
         except BadPicture:

@@ -23,8 +23,8 @@ KEEP_IDEMPOTENCY = timedelta(hours=24)
 KEEP_CHORES = timedelta(days=7)
 KEEP_METRICS = timedelta(days=30)
 BATCH = 500
-# Work in progress is stored under this folder before its row exists.
-WORK_FOLDER = "images"
+# Work in progress is stored under these folders before its row exists.
+WORK_FOLDERS = ("images", "models", "inputs")
 
 
 def prune() -> dict[str, Any]:
@@ -50,7 +50,7 @@ def _remove_orphans() -> Iterator[str]:
     """Remove stored results that no asset and no open attempt names, once they are old enough to be nobody's."""
     before = timezone.now() - timedelta(days=settings.KEEP_ORPHANS_DAYS)
     batch: list[str] = []
-    for key in _stored_keys(WORK_FOLDER):
+    for key in (key for folder in WORK_FOLDERS for key in _stored_keys(folder)):
         if default_storage.get_modified_time(key) < before:
             batch.append(key)
         if len(batch) >= BATCH:

@@ -17,7 +17,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, BinaryIO, Protocol, cast
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, unquote, urljoin
+from uuid import UUID
+from uuid import UUID
 
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage, default_storage
@@ -44,7 +46,28 @@ class KeyMissing(StorageError):
 
 def work_key(item: Item, step: str, fence: int, extension: str) -> str:
     """Name a step's result: unique by item and fence, so that no two holders ever write the same key."""
-    return f"images/{item.request_id}/{item.public_id}-{step}-{fence}.{extension}"
+    folder = "models" if extension == "glb" else "images"
+    return f"{folder}/{item.request_id}/{item.public_id}-{step}-{fence}.{extension}"
+
+
+def key_beside(key: str, name: str, extension: str) -> str:
+    """Name what is kept beside a result, so that whoever finds that one finds it too."""
+    return f"{key.rpartition('.')[0]}-{name}.{extension}"
+
+
+def pose_key(pose_id: UUID, what: str, digest: str) -> str:
+    """Name a picture of a library pose; another figure gets another name."""
+    return f"library/poses/{pose_id}-{digest}-{what}.png"
+
+
+def task_key(folder: str, task_id: str, name: str) -> str:
+    """Name a result under its client's task. Tasks are unique to one person only: `name` begins with an id of ours."""
+    return f"{folder}/{task_id}/{name}"
+
+
+def input_key(owner_id: UUID, asset_id: UUID, extension: str) -> str:
+    """Name a file that somebody brought."""
+    return f"inputs/{owner_id}/{asset_id}.{extension}"
 
 
 def save(key: str, body: BinaryIO) -> None:
@@ -96,6 +119,24 @@ def link(key: str, base_url: str) -> str:
     return urljoin(settings.PUBLIC_URL or base_url, _signed(key, _expiry()))
 
 
+def key_of_link(url: str, base_url: str) -> str | None:
+    """The key that a link of our own leads to, whether it is still valid or not; None for any other link."""
+    scheme, _, rest = url.partition("?")[0].partition("#")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    address = f"{scheme}://{host}".lower() + slash + path
+    signed = _signed_prefix()
+    prefixes = {urljoin(settings.PUBLIC_URL or base_url, signed), urljoin(base_url, signed)}
+    if settings.STORAGE_PUBLIC_URL:
+        prefixes.add(f"{settings.STORAGE_PUBLIC_URL}/")
+    key = next((address.removeprefix(one) for one in prefixes if address.startswith(one)), "")
+    return unquote(key) or None
+
+
+def _signed_prefix() -> str:
+    """What every signed link of this store begins with."""
+    return _store().signed_url("x", 2**31).partition("?")[0].removesuffix("x")
+
+
 def _expiry() -> int:
     quarter = settings.LINK_SECONDS // 4
     return (int(time.time()) // quarter + 4) * quarter
@@ -128,6 +169,7 @@ CONTENT_TYPES = {
     "jpg": "image/jpeg",
     "webp": "image/webp",
     "glb": "model/gltf-binary",
+    "obj": "model/obj",
     "json": "application/json",
 }
 

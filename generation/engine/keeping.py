@@ -7,7 +7,9 @@ came is only recorded. The database connection goes back to the pool around the 
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -18,44 +20,76 @@ from django.db import connection
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from generation import events, images, lanes, states, storage
+from generation import events, images, lanes, meshes, states, storage
 from generation.claim import Claim, front_rank
 from generation.engine import closing
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone, end_attempt
-from generation.models import Asset, Attempt, Item, ItemStatus, Outcome, Stage, rows
+from generation.models import Asset, AssetKind, Attempt, Item, ItemStatus, Outcome, Stage, rows
 from generation.plan import INTERNAL, WEIGHTS
-from generation.steps import STEPS
-from providers.base import Made, Pending
+from generation.steps import File, Piece, kind_of
+from providers.base import Made, MadeFile, Pending
 from providers.errors import AnswerLost, BadAnswer
 
+log = logging.getLogger(__name__)
+
 STORE_WAITS_S = (0.2, 1.0, 3.0)
+PREVIEW = "preview"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a step made, checked and ready to be stored. None where a step that is not required failed."""
+    """What a step made, checked: the pieces by the keys under which they are stored, the result itself first."""
 
-    picture: images.Picture
+    pieces: Mapping[str, Piece]
     cost_usd: Decimal = Decimal(0)
     seed: int | None = None
     model: str = ""
 
+    def close(self) -> None:
+        for piece in self.pieces.values():
+            piece.file.close()
+
 
 def checked(claim: Claim, made: Made) -> Result:
-    """Judge what a provider sent: one picture that decodes. Raises BadAnswer after writing down what it cost."""
+    """Judge what a provider sent: a picture that decodes, a model that reads; a preview that does not is left out.
+
+    Raises BadAnswer after writing down what it cost. Takes the files over.
+    """
+    item, files = claim.item, {file.role: file for file in reversed(made.files)}
+    thumbnail_px = settings.THUMBNAIL_PIXELS if item.goes_on_with_us else 0
     try:
-        if not made.files:
+        if "result" not in files:
             raise images.BadPicture("no file in the answer")
-        thumbnail_px = settings.THUMBNAIL_PIXELS if claim.item.goes_on_with_us else 0
-        picture = images.check(made.files[0].body, thumbnail_px=thumbnail_px)
-    except images.BadPicture as fault:
+        file = _judged(kind_of(item.step_name, item.step_plan.operation), files["result"], thumbnail_px)
+    except (images.BadPicture, meshes.BadModel) as fault:
+        for made_file in made.files:
+            made_file.body.close()
         Attempt.objects.filter(pk=claim.attempt_id).update(cost_usd=made.cost_usd)
         raise BadAnswer(detail=str(fault)) from None
-    finally:
-        for file in made.files:
-            file.body.close()
-    return Result(picture, made.cost_usd, made.seed, made.model)
+    key = storage.work_key(item, item.step_name, claim.fence, file.file.extension)
+    return Result({key: file, **_preview(key, files.get(PREVIEW), thumbnail_px)}, made.cost_usd, made.seed, made.model)
+
+
+def _judged(kind: AssetKind | None, made: MadeFile, thumbnail_px: int) -> Piece:
+    if kind is None:
+        raise LookupError("this step leaves no file")
+    if kind is AssetKind.MODEL:
+        return Piece(kind, meshes.check(made.body, made.size_bytes, made.sha256))
+    with made.body:
+        return Piece(kind, images.check(made.body, thumbnail_px=thumbnail_px))
+
+
+def _preview(key: str, made: MadeFile | None, thumbnail_px: int) -> dict[str, Piece]:
+    """The picture of a model that its vendor rendered, if there is one and it can be used."""
+    if made is None:
+        return {}
+    try:
+        piece = _judged(AssetKind.PREVIEW, made, thumbnail_px)
+    except images.BadPicture as fault:
+        log.warning("a preview is left out: %s", fault, extra={"key": key})
+        return {}
+    return {storage.key_beside(key, PREVIEW, piece.file.extension): piece}
 
 
 def keep(claim: Claim, made: Made) -> None:
@@ -64,30 +98,40 @@ def keep(claim: Claim, made: Made) -> None:
     Store before the move: a crash between them leaves an orphan, the other order a success without a picture.
     """
     result = checked(claim, made)
-    key = storage.work_key(claim.item, claim.item.step_name, claim.fence, result.picture.extension)
-    if not _received(claim, key, result):
-        late(claim, result.cost_usd)
-        return
-    connection.close()
     try:
-        _store(key, result.picture)
-    except storage.StorageError as error:
-        raise AnswerLost(code="STORAGE_ERROR", detail=str(error)) from error
+        if not _received(claim, result):
+            late(claim, result.cost_usd)
+            return
+        connection.close()
+        try:
+            _store(result)
+        except storage.StorageError as error:
+            raise AnswerLost(code="STORAGE_ERROR", detail=str(error)) from error
+    finally:
+        result.close()
     try:
-        settle(claim, key, result)
+        settle(claim, result)
     except Gone:
-        late(claim, result.cost_usd, key)
+        late(claim, result.cost_usd, result.pieces)
 
 
-def _store(key: str, picture: images.Picture) -> None:
-    """Store what has been paid for; a store that is away for a moment is asked again. Raises StorageError."""
+def _store(result: Result) -> None:
+    """Store what has been paid for, the result itself last: whoever adopts it finds what belongs to it. Raises
+    StorageError."""
+    for key, piece in reversed(list(result.pieces.items())):
+        store(key, piece.file)
+
+
+def store(key: str, file: File) -> None:
+    """Store a file under a key of this claim's own; a store that is away for a moment is asked again. Raises
+    StorageError."""
     for wait_s in (*STORE_WAITS_S, None):
         try:
-            storage.save(key, picture.body)
+            storage.save(key, file.body)
             return
         except storage.KeyTaken:
             # The key is this claim's own: a write whose confirmation was lost.
-            if not storage.matches(key, picture.size_bytes, picture.sha256):
+            if not storage.matches(key, file.size_bytes, file.sha256):
                 raise
             return
         except storage.StorageError:
@@ -97,17 +141,18 @@ def _store(key: str, picture: images.Picture) -> None:
 
 
 @survives_restart
-def _received(claim: Claim, key: str, result: Result) -> bool:
+def _received(claim: Claim, result: Result) -> bool:
     """Write down what is about to be stored, so that it can be adopted if we die before settling. One query."""
+    [(key, piece), *_] = result.pieces.items()
     holds = Item.objects.filter(pk=OuterRef("item_id"), fence=claim.fence, status=ItemStatus.RUNNING)
     rows = Attempt.objects.filter(Exists(holds), pk=claim.attempt_id, ended_at__isnull=True)
     return bool(
         rows.update(
             stage=Stage.RECEIVED,
             key=key,
-            content_type=result.picture.content_type,
-            size_bytes=result.picture.size_bytes,
-            sha256=result.picture.sha256,
+            content_type=piece.file.content_type,
+            size_bytes=piece.file.size_bytes,
+            sha256=piece.file.sha256,
             seed=result.seed,
             cost_usd=result.cost_usd,
             received_at=Now(),
@@ -115,36 +160,59 @@ def _received(claim: Claim, key: str, result: Result) -> bool:
     )
 
 
+def adopted(item: Item, old: Attempt) -> Result | None:
+    """Find what an attempt had stored before its worker died; None when the store holds something else."""
+    size_bytes = old.size_bytes or 0
+    if not storage.matches(old.key, size_bytes, old.sha256):
+        return None
+    kind = kind_of(item.step_name, item.step_plan.operation)
+    made = MadeFile(storage.open_file(old.key), old.content_type, size_bytes, old.sha256)  # type: ignore[arg-type]
+    pieces = {old.key: _judged(kind, made, 0)}
+    for extension in images.EXTENSIONS.values() if kind is AssetKind.MODEL else ():
+        key = storage.key_beside(old.key, PREVIEW, extension)
+        with contextlib.suppress(storage.KeyMissing):
+            pieces |= _preview(old.key, MadeFile(storage.open_file(key), "", 0, ""), 0)  # type: ignore[arg-type]
+    result = Result(pieces, Decimal(0), old.seed, old.model)
+    result.close()
+    return result
+
+
 @survives_restart
-def settle(claim: Claim, key: str, result: Result | None, *, error: str = "") -> None:
-    """End a step: its asset, its attempt, and the next step or the item's success. Raises Gone.
+def settle(claim: Claim, result: Result | None, *, error: str = "") -> None:
+    """End a step: its assets, its attempt, and the next step or the item's success. Raises Gone.
 
     result: None for a step that is not required and failed; `error` says why, for staff.
     """
     item = claim.item
     with events.change(item.request_id) as change:
-        end_step(change, item, claim.fence, _left_behind(item, key, result) if result else {})
+        end_step(change, item, claim.fence, _left_behind(item, result) if result else {})
         if result:
-            _add_asset(item, claim.item.step_name, key, result.picture, change.now)
+            _add_assets(item, result, change.now)
         ended = {"outcome": Outcome.MADE if result else Outcome.FAILED, "error_detail": error, "ended_at": change.now}
         rows.update(Attempt, claim.attempt_id, to={"stage": Stage.SETTLED, **ended} if result else ended)
     if result and item.lane != INTERNAL:
         lanes.note_success(item.lane)
 
 
-def _left_behind(item: Item, key: str, result: Result) -> dict[str, Any]:
+def _left_behind(item: Item, result: Result) -> dict[str, Any]:
     """What a door needs to show a step's result, so that it reads no other row for it."""
     candidates = item.step_plan.candidates
-    return {
-        "key": key,
+    left: dict[str, Any] = {
         "starts": item.starts,
         "provider": candidates[item.candidate].provider if candidates else "",
         "model": result.model,
         "seed": result.seed,
-        "content_type": result.picture.content_type,
-        "width": result.picture.width,
-        "height": result.picture.height,
     }
+    for key, piece in result.pieces.items():
+        file = piece.file
+        shown = {"key": key, "content_type": file.content_type, "width": file.width, "height": file.height}
+        if piece.kind is AssetKind.PREVIEW:
+            left[PREVIEW] = shown
+        elif piece.name:
+            left.setdefault("files", {})[piece.name] = shown
+        else:
+            left |= shown
+    return left
 
 
 def end_step(change: events.Change, item: Item, fence: int, left: dict[str, Any]) -> None:
@@ -194,35 +262,38 @@ def end_step(change: events.Change, item: Item, fence: int, left: dict[str, Any]
     # No bell: the thread that ends a step claims again before it goes.
 
 
-def _add_asset(item: Item, step: str, key: str, picture: images.Picture, now: datetime) -> None:
-    kind = STEPS[step].kind
-    if kind is None:
-        raise LookupError(f"step {step} leaves no file")
-    asset = Asset(
-        owner_id=item.owner_id,
-        request_id=item.request_id,
-        item_id=item.pk,
-        kind=kind,
-        step=step,
-        key=key,
-        content_type=picture.content_type,
-        size_bytes=picture.size_bytes,
-        sha256=picture.sha256,
-        width=picture.width,
-        height=picture.height,
-        created_at=now,
+def _add_assets(item: Item, result: Result, now: datetime) -> None:
+    rows.insert(
+        [
+            Asset(
+                owner_id=item.owner_id,
+                request_id=item.request_id,
+                item_id=item.pk,
+                kind=piece.kind,
+                step=item.step_name,
+                name=PREVIEW if piece.kind is AssetKind.PREVIEW else piece.name,
+                key=key,
+                content_type=piece.file.content_type,
+                size_bytes=piece.file.size_bytes,
+                sha256=piece.file.sha256,
+                width=piece.file.width,
+                height=piece.file.height,
+                created_at=now,
+            )
+            for key, piece in result.pieces.items()
+        ]
     )
-    rows.insert([asset])
 
 
 @survives_restart
-def late(claim: Claim, cost_usd: Decimal, key: str = "") -> None:
-    """Record a result that nobody waits for any more. Its file goes when the item was cancelled."""
+def late(claim: Claim, cost_usd: Decimal, keys: Iterable[str] = ()) -> None:
+    """Record a result that nobody waits for any more. Its files go when the item was cancelled."""
     ended = end_attempt(claim.attempt_id, Outcome.LATE, None, Now())
     Attempt.objects.filter(pk=claim.attempt_id, outcome__in=[Outcome.LATE, Outcome.LOST]).update(cost_usd=cost_usd)
-    if key and ended and Item.objects.filter(pk=claim.item.pk, status=ItemStatus.CANCELLED).exists():
-        with contextlib.suppress(storage.StorageError):  # an orphan, which prune removes
-            storage.delete(key)
+    if keys and ended and Item.objects.filter(pk=claim.item.pk, status=ItemStatus.CANCELLED).exists():
+        for key in keys:
+            with contextlib.suppress(storage.StorageError):  # an orphan, which prune removes
+                storage.delete(key)
 
 
 @survives_restart

@@ -7,26 +7,26 @@ The database connection goes back to the pool around the provider's call.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 from django.db import connection
 from django.db.models.functions import Now
 
-from generation import events, images, states, storage
+from generation import events, states, storage
 from generation.claim import Claim
 from generation.engine import closing
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone, end_attempt
 from generation.engine.judging import take
-from generation.engine.keeping import Result, park, settle
+from generation.engine.keeping import Result, adopted, park, settle, store
 from generation.engine.stumbling import bug_of, lose, stumble
 from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome, rows
 from generation.plan import INTERNAL, StepPlan
-from generation.steps import STEPS
+from generation.steps import STEPS, Piece
 from providers import registry
 from providers.base import Call, Made, Pending
 from providers.errors import ProviderError
@@ -118,17 +118,28 @@ def _work_ourselves(claim: Claim) -> None:
     try:
         if step.work is None:
             raise LookupError(f"step {plan.name} has no work of its own")
-        result = Result(step.work(claim.item))
-        key = storage.work_key(claim.item, plan.name, claim.fence, result.picture.extension)
-        storage.save(key, result.picture.body)
+        result = _made_by_us(claim, step.work(claim.item))
     except Exception as error:
         log.warning("a step of our own failed", exc_info=True, extra={"item": claim.item.public_id})
         if plan.required:
             stumble(claim, bug_of(error))
         else:
-            settle(claim, "", None, error=f"{type(error).__name__}: {error}")
+            settle(claim, None, error=f"{type(error).__name__}: {error}")
         return
-    settle(claim, key, result)
+    settle(claim, result)
+
+
+def _made_by_us(claim: Claim, pieces: Sequence[Piece]) -> Result:
+    """Store what a step of our own made. Raises StorageError."""
+    made = {}
+    for piece in pieces:
+        name = "-".join(filter(None, (claim.item.step_name, piece.name)))
+        made[storage.work_key(claim.item, name, claim.fence, piece.file.extension)] = piece
+    result = Result(made)
+    with contextlib.closing(result):
+        for key, piece in made.items():
+            store(key, piece.file)
+    return result
 
 
 def adopt(claim: Claim, attempt_id: int) -> None:
@@ -139,14 +150,12 @@ def adopt(claim: Claim, attempt_id: int) -> None:
     item = claim.item
     old = Attempt.objects.get(pk=attempt_id)
     connection.close()
-    found = storage.matches(old.key, old.size_bytes or 0, old.sha256)
-    if not found:
+    found = adopted(item, old)
+    if found is None:
         end_attempt(claim.attempt_id, Outcome.NOT_SENT, None, Now())
         lose(item, claim.fence, old)
         return
-    with storage.open_file(old.key) as body:
-        picture = images.check(body)  # type: ignore[arg-type]
-    settle(claim, old.key, Result(picture, Decimal(0), old.seed, old.model))
+    settle(claim, found)
     Attempt.objects.filter(pk=old.pk).update(outcome=Outcome.ADOPTED)
 
 

@@ -69,7 +69,7 @@ def arm(place: str) -> None:
         case "store":
             storage.save = dying_after(storage.save)
         case "settle":  # in the very transaction, before its commit
-            keeping._add_asset = die
+            keeping._add_assets = die
         case "fetch":  # a parked call's result is there, and fetched into RUNNING
             polling._fetch = dying_after(polling._fetch)
 
