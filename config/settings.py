@@ -131,15 +131,17 @@ DATABASES: dict[str, Any] = {
                 f"postgresql://atelier@/atelier?host={paths.socket_dir()}" if LOCAL else "",
                 schemes=("postgresql", "postgres"),
             )
-            or env.text("DATABASE_URL")
+            or env.text("DATABASE_URL"),
+            engine="config.postgresql",
         ),
-        "CONN_HEALTH_CHECKS": True,
         "CONN_MAX_AGE": 0,
     }
 }
 DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),
     "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10},
+    # Off for a connection pooler that hands one session's statements to another.
+    "prepare_threshold": 3 if env.boolean("DATABASE_PREPARED_STATEMENTS", True) else None,
 }
 
 # --- Redis: bells, hints, throttles. It may be emptied at any moment ------------------------------
