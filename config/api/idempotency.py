@@ -8,28 +8,54 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.encoders import JSONEncoder
 
-from config.api import errors
+from config.api import errors, sql
 from config.api.errors import ApiError
 
-# Plain SQL, because each submit pays for it: through the ORM these two cost three times as much.
+# Plain SQL, because each submit pays for it: through the ORM these cost three times as much. Lock and look
+# are one question, so the look may be older than the lock: an answer that was stored in between is found by
+# _KEEP, which changes no row that still counts.
 _LOOK = """
-SELECT fingerprint, status, body FROM config_idempotency
- WHERE owner_id = %s AND method = %s AND path = %s AND key = %s AND created_at > now() - interval '24 hours'
+SELECT pg_try_advisory_xact_lock(%(lock)s), stored.fingerprint, stored.status, stored.body
+  FROM (VALUES (1)) AS always LEFT JOIN config_idempotency stored
+    ON owner_id = %(owner)s AND method = %(method)s AND path = %(path)s AND key = %(key)s
+   AND created_at > now() - interval '24 hours'
 """
 _KEEP = """
-INSERT INTO config_idempotency (owner_id, method, path, key, fingerprint, status, body, created_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s::jsonb, now())
+INSERT INTO config_idempotency AS stored (owner_id, method, path, key, fingerprint, status, body, created_at)
+VALUES (%(owner)s, %(method)s, %(path)s, %(key)s, %(fingerprint)s, %(status)s, %(body)s::jsonb, now())
 ON CONFLICT (owner_id, method, path, key) DO UPDATE
    SET fingerprint = excluded.fingerprint, status = excluded.status, body = excluded.body,
        created_at = excluded.created_at
+ WHERE stored.created_at <= now() - interval '24 hours'
 """
+
+
+class _Answered(Exception):
+    """The same call was answered while this one was on its way: what it did must be undone."""
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """Whose key it is, and for what: calls that share it share one answer."""
+
+    owner: UUID
+    method: str
+    path: str
+    key: str
+
+    @property
+    def lock(self) -> int:
+        name = "\0".join(("idempotency", str(self.owner), self.method, self.path, self.key))
+        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 def answer_once(request: Request, produce: Callable[[], Response]) -> Response:
@@ -38,22 +64,33 @@ def answer_once(request: Request, produce: Callable[[], Response]) -> Response:
     `produce` charges, stores and returns its Response, or raises; an exception that means 402 is stored
     as the answer, any other leaves the key free. Without a key it simply runs in a transaction.
     Raises ApiError: 400 IDEMPOTENCY_KEY_INVALID, 409 IDEMPOTENCY_IN_PROGRESS, 422 IDEMPOTENCY_KEY_REUSED.
-    Costs three statements with a key, none without.
+    Costs two statements with a key, none without.
     """
     key = read_key(request.headers.get("Idempotency-Key"))
-    with transaction.atomic():
-        if key is None:
+    if key is None:
+        with transaction.atomic():
             return produce()
-        scope = {"owner_id": request.user.pk, "method": request.method, "path": request.path, "key": key}
-        fingerprint = fingerprint_of(request.data)
-        # Two statements: the row must be looked up in a snapshot taken after the lock was got, or a repeat
-        # that waited out the first one's commit would not see it.
-        _lock(scope)
-        if stored := _stored(scope):
+    scope = _Scope(request.user.pk, str(request.method), request.path, key)
+    fingerprint = fingerprint_of(request.data)
+    try:
+        return _answer(scope, fingerprint, produce)
+    except _Answered:
+        return _answer(scope, fingerprint, produce)
+    except Exception as error:
+        problem = errors.read(error)
+        if problem.status != 402:
+            raise
+    # What the refused call had written is undone; the refusal is kept in a transaction of its own.
+    return _answer(scope, fingerprint, lambda: errors.answer(problem, request.path))
+
+
+def _answer(scope: _Scope, fingerprint: str, produce: Callable[[], Response]) -> Response:
+    with transaction.atomic():
+        if stored := _look(scope):
             return _replay(stored, fingerprint)
-        response = _produce(request, produce)
+        response = produce()
         if 200 <= response.status_code < 300 or response.status_code == 402:
-            _store(scope, fingerprint, response)
+            _keep(scope, fingerprint, response)
         return response
 
 
@@ -75,27 +112,22 @@ def fingerprint_of(body: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _lock(scope: dict[str, Any]) -> None:
-    """Take the scope's lock until the transaction ends, or refuse: the first call is still running."""
-    name = "\0".join(str(part) for part in ("idempotency", *scope.values()))
-    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
-        row = cursor.fetchone()
-    if not (row and row[0]):
-        raise ApiError(
-            409,
-            "IDEMPOTENCY_IN_PROGRESS",
-            "A request with this Idempotency-Key is still being answered.",
-            headers={"Retry-After": "1"},
-        )
+def _look(scope: _Scope) -> tuple[str, int, str] | None:
+    """Lock the scope until the transaction ends and return the stored answer: fingerprint, status, body (JSON text).
 
-
-def _stored(scope: dict[str, Any]) -> tuple[str, int, str] | None:
-    """Fingerprint, status and body (JSON text) of the stored answer; one older than a day is as absent."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LOOK, [*scope.values()])
-        return cursor.fetchone()
+    One older than a day is as absent. Raises ApiError 409 while the first call holds the lock.
+    """
+    with sql.cursor() as cursor:
+        cursor.execute(_LOOK, {**vars(scope), "lock": scope.lock})
+        got, fingerprint, status, body = cursor.fetchone()
+    if got:
+        return None if status is None else (fingerprint, status, body)
+    raise ApiError(
+        409,
+        "IDEMPOTENCY_IN_PROGRESS",
+        "A request with this Idempotency-Key is still being answered.",
+        headers={"Retry-After": "1"},
+    )
 
 
 def _replay(stored: tuple[str, int, str], fingerprint: str) -> Response:
@@ -112,18 +144,10 @@ def _replay(stored: tuple[str, int, str], fingerprint: str) -> Response:
     return response
 
 
-def _produce(request: Request, produce: Callable[[], Response]) -> Response:
-    """Charge and rows are a savepoint: a 402 undoes them and is stored all the same."""
-    try:
-        with transaction.atomic():
-            return produce()
-    except Exception as error:
-        if errors.read(error).status != 402:
-            raise
-        return errors.answer(errors.read(error), request.path)
-
-
-def _store(scope: dict[str, Any], fingerprint: str, response: Response) -> None:
+def _keep(scope: _Scope, fingerprint: str, response: Response) -> None:
+    """Store the answer. Raises _Answered when there is one already."""
     body = json.dumps(response.data, cls=JSONEncoder)
-    with connection.cursor() as cursor:
-        cursor.execute(_KEEP, [*scope.values(), fingerprint, response.status_code, body])
+    with sql.cursor() as cursor:
+        cursor.execute(_KEEP, {**vars(scope), "fingerprint": fingerprint, "status": response.status_code, "body": body})
+        if cursor.rowcount == 0:
+            raise _Answered

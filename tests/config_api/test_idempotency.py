@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
+from config.api import idempotency
 from config.api.idempotency import fingerprint_of
 from config.models import Idempotency, StaffAct, User
 
@@ -161,6 +162,27 @@ def test_while_the_first_still_runs_the_second_is_told_to_wait(
 
     assert (first.status_code, seen[0].status_code) == (200, 409)
     assert order_again(alice).headers["Idempotency-Replayed"] == "true"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_answer_stored_between_look_and_lock_is_found_when_it_would_be_stored_again(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_again(alice)
+    looks = []
+
+    def late_once(scope: Any) -> Any:
+        looks.append(idempotency_look(scope))
+        return looks[-1] if len(looks) > 1 else None
+
+    idempotency_look = idempotency._look
+    monkeypatch.setattr(idempotency, "_look", late_once)
+
+    answer = order_again(alice)
+
+    assert answer.headers["Idempotency-Replayed"] == "true"
+    assert len(looks) == 2
+    assert StaffAct.objects.count() == 1
 
 
 def order_again(alice: User) -> Any:
