@@ -26,6 +26,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection, transaction
 from django.db.transaction import TransactionManagementError
 
+from config.api import sql
 from credits import statements
 from credits.errors import InsufficientCredits, QuotaExhausted
 from credits.models import Account, Entry, Kind
@@ -257,7 +258,7 @@ def _post(
         "purchased": amount if kind is Kind.PURCHASE else 0,
         "earned": amount if kind is Kind.GRANT else 0,
     }
-    with connection.cursor() as cursor:
+    with sql.cursor() as cursor:
         while True:
             cursor.execute(statements.POST, values)
             if moved := cursor.fetchone():

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.db import connection
-
+from config.api import sql
 from credits.errors import OperationUnavailable
 
 
@@ -34,7 +33,7 @@ def quote(key: str, *, provider: str = "", model: str = "") -> Quote:
 def quotes(keys: Iterable[str], *, provider: str = "", model: str = "") -> dict[str, Quote]:
     """Price several operations, by one query. Raises OperationUnavailable for the first without a price."""
     wanted = list(dict.fromkeys(keys))
-    with connection.cursor() as cursor:
+    with sql.cursor() as cursor:
         cursor.execute(_PRICES, {"keys": wanted, "providers": [provider, ""], "models": [model, ""]})
         found = {row[0]: Quote(*row) for row in cursor.fetchall()}
     for key in wanted:

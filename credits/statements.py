@@ -24,7 +24,7 @@ WITH moved AS (
         operation_key, cost_usd, description, actor, metadata, created_at
     )
     SELECT owner_id, seq, %(kind)s, %(amount)s, balance, %(reference)s, %(subject)s,
-        %(operation_key)s, %(cost_usd)s, %(description)s, %(actor)s, %(metadata)s::jsonb, updated_at
+        %(operation_key)s, %(cost_usd)s::numeric, %(description)s, %(actor)s, %(metadata)s::jsonb, updated_at
     FROM moved
     ON CONFLICT (kind, reference) DO NOTHING
     RETURNING id

@@ -19,6 +19,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
+from config.api import sql
 from generation.models import Item
 from generation.plan import INTERNAL
 from providers.breaker import PROBE_EVERY_S
@@ -144,14 +145,15 @@ class Only:
         return {**{name: list(wanted) for name, wanted in words.items()}, "item": self.item}
 
 
+# One plan serves every call: of a list the planner would not know how many places it holds, and plan anew.
 _RANKS = """
 SELECT clock_timestamp(), n.lane, n.weight, GREATEST(
     COALESCE((SELECT rank FROM generation_item WHERE status = 'QUEUED' AND lane = n.lane AND weight = n.weight
               ORDER BY rank LIMIT 1), 0),
     COALESCE((SELECT rank + 1 FROM generation_item
-              WHERE status = 'QUEUED' AND lane = n.lane AND weight = n.weight AND owner_id = %(owner)s
+              WHERE status = 'QUEUED' AND lane = n.lane AND weight = n.weight AND owner_id = %s
               ORDER BY rank DESC LIMIT 1), 0))
-FROM unnest(%(lanes)s::text[], %(weights)s::int[]) AS n(lane, weight)
+FROM (VALUES {places}) AS n(lane, weight)
 """
 
 
@@ -161,9 +163,12 @@ def fair_ranks(places: Iterable[tuple[str, int]], owner_id: UUID) -> tuple[dict[
     The front of the waiting, or behind one's own. Nothing is stored and a stale read only makes a tie, so
     no lock is needed. Further new items of the same owner take the numbers that follow.
     """
-    lanes, weights = zip(*places, strict=True)
-    with connection.cursor() as cursor:
-        cursor.execute(_RANKS, {"lanes": list(lanes), "weights": list(weights), "owner": owner_id})
+    wanted = list(places)
+    with sql.cursor() as cursor:
+        cursor.execute(
+            _RANKS.format(places=", ".join(["(%s::text, %s::int)"] * len(wanted))),
+            [owner_id, *(value for place in wanted for value in place)],
+        )
         rows = cursor.fetchall()
     return {(lane, weight): rank for _, lane, weight, rank in rows}, rows[0][0]
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from django.db import connection
 from django.db.models import AutoField, Model
+
+from config.api import sql
 
 
 def insert(*groups: Sequence[Model]) -> None:
@@ -23,7 +24,7 @@ def insert(*groups: Sequence[Model]) -> None:
     filled = [group for group in groups if group]
     inserts = ", ".join(f"into_{nth} AS ({_into(group, params)})" for nth, group in enumerate(filled))
     keys = ", ".join(f"(SELECT array_agg(key) FROM into_{nth})" for nth in range(len(filled)))  # noqa: S608 no value
-    with connection.cursor() as cursor:
+    with sql.cursor() as cursor:
         cursor.execute(f"WITH {inserts} SELECT {keys}", params)
         found = cursor.fetchone()
     for group, chosen in zip(filled, found, strict=True):
@@ -42,7 +43,7 @@ def update(model: type[Model], pk: Any, *, to: Mapping[str, Any], given: Mapping
     changes = ", ".join(f'"{column}" = {_spelled(value, params)}' for column, value in to.items())
     guards = "".join(f' AND "{column}" = {_any_of(value, params)}' for column, value in (given or {}).items())
     meta = model._meta
-    with connection.cursor() as cursor:
+    with sql.cursor() as cursor:
         cursor.execute(
             f'UPDATE "{meta.db_table}" SET {changes} WHERE true{guards} AND {meta.pk.column} = %s',  # noqa: S608 no value
             [*params, pk],
