@@ -11,18 +11,22 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
+from uuid import uuid4
 
 import django_rq
 from django.conf import settings
 from django.db import connection, transaction
+from redis.commands.core import Script
 from redis.exceptions import RedisError
 from rq import Queue
-from rq.utils import as_text, decode_redis_hash
+from rq.job import Job, JobStatus
+from rq.utils import as_text, decode_redis_hash, utcformat
 from rq.worker_registration import REDIS_WORKER_KEYS
 
+from config.api import sql
 from generation.models import Item
 
 log = logging.getLogger(__name__)
@@ -42,22 +46,47 @@ def bells() -> Queue:
     return django_rq.get_queue(QUEUE)
 
 
+# KEYS: the queue, the set of queues, and a key for each job that may be made. ARGV: what a job's key begins
+# with, then its fields. As many are made as do not wait already, in one round trip: each submit pays for it.
+_RING = """
+redis.call('SADD', KEYS[2], KEYS[1])
+for n = 3, #KEYS - redis.call('LLEN', KEYS[1]) do
+  redis.call('HSET', KEYS[n], unpack(ARGV, 2))
+  redis.call('RPUSH', KEYS[1], string.sub(KEYS[n], #ARGV[1] + 1))
+end
+"""
+
+
 def ring(count: int) -> None:
     """Push bells for `count` items: at most WORKER_THREADS, less those still waiting. Fails soft."""
     if count < 1:
         return
     try:
         queue = bells()
-        missing = min(count, settings.WORKER_THREADS) - queue.count
-        if missing > 0:
-            jobs = [
-                # A bell that was answered is forgotten: at ten a second, a day of them would fill Redis.
-                Queue.prepare_data(BELL, timeout=-1, result_ttl=0, failure_ttl=KEEP_FAILED_S)
-                for _ in range(missing)
-            ]
-            queue.enqueue_many(jobs)
+        jobs = [Job.key_for(str(uuid4())) for _ in range(min(count, settings.WORKER_THREADS))]
+        now = utcformat(datetime.now(UTC))
+        fields = {**_bell(), "created_at": now, "enqueued_at": now}
+        _script()(
+            keys=[queue.key, queue.redis_queues_keys, *jobs],
+            args=[Job.redis_job_namespace_prefix, *(word for field in fields.items() for word in field)],
+        )
     except RedisError as error:
         log.warning("the bell cannot be rung, workers look by themselves: %s", type(error).__name__)
+
+
+@cache
+def _script() -> Script:
+    return bells().connection.register_script(_RING)
+
+
+@cache
+def _bell() -> dict[str, Any]:
+    """The fields of a bell, as RQ stores a job.
+
+    One that was answered is forgotten: at ten a second, a day of them would fill Redis.
+    """
+    job = bells().create_job(BELL, timeout=-1, result_ttl=0, failure_ttl=KEEP_FAILED_S, status=JobStatus.QUEUED)
+    return {**job.to_dict(), "status": JobStatus.QUEUED.value}
 
 
 def ring_after_commit(count: int) -> None:
@@ -123,78 +152,65 @@ class _Remembered:
         return value if time.monotonic() - at < 1 else None
 
 
-def _one_figure(sql: str, params: dict[str, Any]) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return int(cursor.fetchone()[0])
+# What a door's people wait for: nothing made yet, retries included.
+_WAITS = "door = %(door)s AND status IN ('QUEUED', 'HELD') AND step = 0"
+_ALL = f"SELECT count(*) FROM generation_item WHERE {_WAITS}"  # noqa: S608 no value in these
+# The nearest ones, in the order of claims, as the index `item_waiting` has them.
+_NEAREST = f"""
+SELECT id, weight, rank FROM generation_item WHERE {_WAITS} ORDER BY weight DESC, rank, id LIMIT %(most)s
+"""  # noqa: S608
+_COUNT = f"SELECT count(*) FROM ({_NEAREST}) AS nearest"  # noqa: S608
+_COUNT_AND_AHEAD = f"""
+SELECT count(*), count(*) FILTER (WHERE weight > %(weight)s OR weight = %(weight)s AND (rank, id) < (%(rank)s, %(id)s))
+  FROM ({_NEAREST}) AS nearest
+"""  # noqa: S608
+_PLACES = f"""
+SELECT id, place FROM (
+    SELECT id, row_number() OVER (ORDER BY weight DESC, rank, id) AS place FROM ({_NEAREST}) AS nearest) AS placed
+ WHERE id = ANY(%(ids)s)
+"""  # noqa: S608
 
-
-_all_waiting = _Remembered(
-    lambda door: _one_figure(
-        "SELECT count(*) FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD') AND step = 0",
-        {"door": door},
-    )
-)
-
-
-_WAITING = """
-SELECT count(*) FROM (
-    SELECT 1 FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD') AND step = 0
-    LIMIT %(most)s) AS nearest
-"""
-# Two ranges of one index: what weighs more, and what stands before it within its weight.
-_AHEAD = """
-SELECT count(*) FROM (
-    (SELECT 1 FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD') AND step = 0
-     AND weight > %(weight)s LIMIT %(most)s)
-    UNION ALL
-    (SELECT 1 FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD') AND step = 0
-     AND weight = %(weight)s AND (rank, id) < (%(rank)s, %(id)s) LIMIT %(most)s)) AS nearest
-"""
+_all_waiting = _Remembered(lambda door: int(_one_row(_ALL, {"door": door})[0]))
 
 
 def waiting(door: str) -> int:
     """Count a door's items that wait and have nothing made yet, retries included. Exact up to 1,000."""
-    if (many := _all_waiting.recent(door) or 0) > EXACT_UP_TO:
-        return many
-    capped = _one_figure(_WAITING, {"door": door, "most": EXACT_UP_TO})
-    return capped if capped < EXACT_UP_TO else _all_waiting(door)
+    return _waiting(door, lambda: int(_one_row(_COUNT, {"door": door, "most": EXACT_UP_TO})[0]))
 
 
 def position(item: Item) -> int:
     """Return the 1-based place of a waiting item among its door's, in the order of claims. Exact up to 1,000."""
-    return _place(item, _one_figure(_AHEAD, _place_of(item)))
+    return waiting_and_position(item)[1]
 
 
 def waiting_and_position(item: Item) -> tuple[int, int]:
-    """Return what `waiting` says of an item's door and `position` of the item itself, by one query."""
-    if (many := _all_waiting.recent(item.door) or 0) > EXACT_UP_TO:
-        return many, position(item)
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT ({_WAITING}), ({_AHEAD})", _place_of(item))
-        capped, ahead = cursor.fetchone()
-    return capped if capped < EXACT_UP_TO else _all_waiting(item.door), _place(item, ahead)
+    """Return what `waiting` says of an item's door and `position` of the item itself. One query up to 1,000."""
+    near, ahead = _one_row(
+        _COUNT_AND_AHEAD,
+        {"door": item.door, "weight": item.weight, "rank": item.rank, "id": item.pk, "most": EXACT_UP_TO},
+    )
+    return _waiting(item.door, lambda: near), ahead + 1 if ahead < EXACT_UP_TO else _far_position(item)
 
 
-def _place_of(item: Item) -> dict[str, Any]:
-    return {"door": item.door, "weight": item.weight, "rank": item.rank, "id": item.pk, "most": EXACT_UP_TO}
+def _waiting(door: str, near: Callable[[], int]) -> int:
+    """`near` counts as far as the nearest ones go; beyond those, all are counted once a second."""
+    if (many := _all_waiting.recent(door) or 0) > EXACT_UP_TO:
+        return many
+    return counted if (counted := near()) < EXACT_UP_TO else _all_waiting(door)
 
 
-def _place(item: Item, ahead: int) -> int:
-    return ahead + 1 if ahead < EXACT_UP_TO else _far_position(item)
+def _one_row(statement: str, params: dict[str, Any]) -> Any:
+    with sql.cursor() as cursor:
+        cursor.execute(statement, params)
+        return cursor.fetchone()
 
 
 def positions(items: Sequence[Item]) -> list[int]:
     """Return the places of several waiting items of one door, as `position` does. One query up to 1,000."""
     if not items:
         return []
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, place FROM (SELECT id, row_number() OVER (ORDER BY weight DESC, rank, id) AS place"
-            " FROM generation_item WHERE door = %(door)s AND status IN ('QUEUED', 'HELD') AND step = 0"
-            " ORDER BY weight DESC, rank, id LIMIT %(most)s) AS first WHERE id = ANY(%(ids)s)",
-            {"door": items[0].door, "most": EXACT_UP_TO, "ids": [item.pk for item in items]},
-        )
+    with sql.cursor() as cursor:
+        cursor.execute(_PLACES, {"door": items[0].door, "most": EXACT_UP_TO, "ids": [item.pk for item in items]})
         near = dict(cursor.fetchall())
     return [near.get(item.pk) or _far_position(item) for item in items]
 
