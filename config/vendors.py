@@ -69,6 +69,43 @@ REPLICATE: dict[str, Any] = {
 }
 STABILITY: dict[str, Any] = {
     "BASE_URL": env.url("STABILITY_BASE_URL", "https://api.stability.ai/v2beta", schemes=("https", "http")).rstrip("/"),
+    # Of text-to-image: the last part of a path, or (sd3) the model named in the form.
+    "MODELS": {
+        "main": env.text("STABILITY_MODEL", "core"),
+        "ultra": env.text("STABILITY_ULTRA_MODEL", "ultra"),
+        "sd3": env.text("STABILITY_SD3_MODEL", "sd3.5-large"),
+    },
+    # Of image-to-model: the last part of a path.
+    "MODELS_3D": {
+        "main": env.text("STABILITY_3D_MODEL", "stable-fast-3d"),
+        "point-aware": env.text("STABILITY_POINT_AWARE_MODEL", "stable-point-aware-3d"),
+    },
+    "TIMEOUT_S": env.number("STABILITY_TIMEOUT_S", 120.0),
+    # Whoever breaks it is shut out for a minute, so questions about parked calls are counted too.
+    "WINDOW": (env.integer("STABILITY_REQUESTS_PER_10_S", 150, low=0), 10.0),
+    # Asked about a call more often than every ten seconds this vendor refuses.
+    "POLL_S": env.number("STABILITY_POLL_S", 10.0),
+    # Credits by endpoint or model, November 2026; `other` for a model that is newer than this table.
+    "CREDITS": {
+        "core": "3",
+        "ultra": "8",
+        "sd3.5-large": "6.5",
+        "sd3.5-large-turbo": "4",
+        "sd3.5-medium": "3.5",
+        "sd3.5-flash": "2.5",
+        "sketch": "5",
+        "structure": "5",
+        "style": "5",
+        "remove-background": "5",
+        "search-and-recolor": "5",
+        "inpaint": "5",
+        "replace-background-and-relight": "8",
+        "fast": "2",
+        "stable-fast-3d": "10",
+        "stable-point-aware-3d": "4",
+        "other": "8",
+    },
+    "CREDIT_USD": env.text("STABILITY_CREDIT_USD", "0.01"),
 }
 TRIPO: dict[str, Any] = {
     "BASE_URL": env.url("TRIPO_BASE_URL", "", schemes=("https", "http")).rstrip("/"),

@@ -46,7 +46,27 @@ class Vendor:
 
 
 VENDORS: tuple[Vendor, ...] = (
-    Vendor("provider_a", ("stability", "stabilityai")),
+    Vendor(
+        "provider_a",
+        ("stability", "stabilityai"),
+        adapter="providers.adapters.stability.Stability",
+        offers={
+            "image-inpaint": Offer({"main": "image_inpaint"}),
+            "image-to-image": Offer({"main": "image_to_image"}),
+            "image-to-model": Offer({"main": "image_to_3d", "point-aware": "image_to_3d"}),
+            "pose-to-image": Offer({"main": "pose_generation"}),
+            "remove-background": Offer({"main": "remove_background"}),
+            "replace-background": Offer({"main": "pose_background_change"}),
+            "search-and-recolor": Offer({"main": "search_recolor"}),
+            "sketch-to-image": Offer({"main": "sketch_to_image"}),
+            "structure-to-image": Offer({"main": "image_to_image"}),
+            "text-to-image": Offer(
+                {"main": "text_to_image_core", "ultra": "text_to_image_ultra", "sd3": "text_to_image_core"}
+            ),
+            "upscale": Offer({"main": "upscale"}),
+        },
+        lane="provider_a",
+    ),
     Vendor("provider_b", ("recraft",)),
     Vendor("provider_c", ("tripo", "tripoai")),
     Vendor(

@@ -12,7 +12,11 @@ from collections.abc import Callable
 from django.conf import settings
 
 # What the simulator accepts. The second must look like a token of its vendor: official clients route by it.
-SIMULATOR_KEYS = {"openai": "sk-simulator", "huggingface": "hf_simulator"}
+SIMULATOR_KEYS = {
+    "huggingface": "hf_simulator",
+    "openai": "sk-simulator",
+    "stability": "sk-stability-simulator",
+}
 
 _BEARER = re.compile(r"(?i)\b(bearer|key|token)\s+[\w.~+/=-]{8,}")
 _KEY_SHAPED = re.compile(r"\b(sk-|hf_|r8_|tsk_|whsec_)[\w-]{6,}")

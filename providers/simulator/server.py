@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
-from providers.simulator import huggingface, media, openai, wire
+from providers.simulator import huggingface, media, openai, stability, wire
 from providers.simulator.desk import Desk, Settings
 from providers.simulator.faults import NAMES
 from providers.simulator.wire import Reply, Request, json_reply
@@ -22,8 +22,9 @@ PROTOCOLS: dict[str, Callable[[Request, Desk], Awaitable[Reply]]] = {
     huggingface.PREFIX: huggingface.answer,
     media.PREFIX: media.answer,
     openai.PREFIX: openai.answer,
+    stability.PREFIX: stability.answer,
 }
-SPEAKS = (*huggingface.SPEAKS, *openai.SPEAKS)
+SPEAKS = (*huggingface.SPEAKS, *openai.SPEAKS, *stability.SPEAKS)
 
 
 async def answer(request: Request, desk: Desk) -> Reply:

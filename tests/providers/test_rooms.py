@@ -52,8 +52,10 @@ def test_real_names_and_aliases_are_understood_in_any_case(said: str, alias: str
 
 def test_candidates_are_those_that_can_here_once_and_in_order(settings: Any) -> None:
     order = ["huggingface", "stability", "OpenAI", "provider_g", "nobody"]
-    assert registry.candidates("text-to-image", order) == [("provider_g", "main"), ("provider_d", "main")]
-    assert registry.candidates("image-to-model", order) == []
+    three = [("provider_g", "main"), ("provider_a", "main"), ("provider_d", "main")]
+    assert registry.candidates("text-to-image", order) == three
+    assert registry.candidates("image-to-model", order) == [("provider_a", "main")]
+    assert registry.candidates("verify-image", order) == []
     settings.PROVIDERS_MODE = "real"
     settings.PROVIDER_KEYS = {"openai": "sk-real", "huggingface": ""}
     assert registry.candidates("text-to-image", order) == [("provider_d", "main")]
