@@ -24,9 +24,13 @@ PROVIDER_KEYS = {
     "openrouter": env.text("OPENROUTER_API_KEY", ""),
     "recraft": env.text("RECRAFT_API_KEY", ""),
     "replicate": env.text("REPLICATE_API_KEY", env.text("REPLICATE_KEY", "")),
+    "replicate-webhook": env.text("REPLICATE_WEBHOOK_SECRET", ""),
     "stability": env.text("STABILITY_API_KEY", ""),
     "tripo": env.text("TRIPO_API_KEY", ""),
 }
+
+_SDXL = "stability-ai/sdxl:39ed52f2a78e934b3ba6e2a89f5b1c712de7dfea535525255b1aa35c5565e08b"
+_GROUNDED_SAM = "schananas/grounded_sam:ee871c19efb1941f55f66a3d7d960428c8a5afcb77449547fe8e5a3ab9ebc21c"
 
 OPENAI: dict[str, Any] = {
     "BASE_URL": env.url("OPENAI_BASE_URL", "https://api.openai.com/v1", schemes=("https", "http")).rstrip("/"),
@@ -66,6 +70,39 @@ RECRAFT: dict[str, Any] = {
 }
 REPLICATE: dict[str, Any] = {
     "BASE_URL": env.url("REPLICATE_BASE_URL", "https://api.replicate.com/v1", schemes=("https", "http")).rstrip("/"),
+    # Official models by owner/name, any other by owner/name:version. Only those whose input is known to the adapter.
+    "MODELS": {
+        "image-inpaint": {"main": env.text("REPLICATE_INPAINT_MODEL", "black-forest-labs/flux-fill-dev")},
+        "image-to-image": {
+            "main": env.text("REPLICATE_MODEL", "black-forest-labs/flux-dev"),
+            "fallback": env.text("REPLICATE_FALLBACK_MODEL", _SDXL),
+        },
+        "pose-to-image": {"main": env.text("REPLICATE_POSE_MODEL", "black-forest-labs/flux-depth-dev")},
+        "segment": {"main": env.text("REPLICATE_SEGMENT_MODEL", _GROUNDED_SAM)},
+        "text-to-image": {
+            "main": env.text("REPLICATE_MODEL", "black-forest-labs/flux-dev"),
+            "fast": env.text("REPLICATE_FAST_MODEL", "black-forest-labs/flux-schnell"),
+            "fallback": env.text("REPLICATE_FALLBACK_MODEL", _SDXL),
+        },
+    },
+    "TIMEOUT_S": env.number("REPLICATE_TIMEOUT_S", 60.0),
+    "WINDOW": (env.integer("REPLICATE_REQUESTS_PER_MINUTE", 600, low=0), 60.0),
+    "POLL_S": env.number("REPLICATE_POLL_S", 2.0),
+    # After this the vendor stops a call by itself, so that one we gave up is not billed on; 0 lets it run.
+    "CANCEL_AFTER_S": env.integer("REPLICATE_CANCEL_AFTER_S", 1800, low=0),
+    "RESULT_HOSTS": env.words("REPLICATE_RESULT_HOSTS", ["replicate.delivery", "*.replicate.delivery"]),
+    # USD, November 2026: per picture of official models (of the fill and control ones no price is published, so
+    # their sister's), per second of hardware for the rest; "" is for a model without a line.
+    "PICTURE_USD": {
+        "black-forest-labs/flux-canny-dev": env.text("REPLICATE_CONTROL_USD", "0.025"),
+        "black-forest-labs/flux-depth-dev": env.text("REPLICATE_CONTROL_USD", "0.025"),
+        "black-forest-labs/flux-dev": env.text("REPLICATE_DEV_USD", "0.025"),
+        "black-forest-labs/flux-fill-dev": env.text("REPLICATE_FILL_USD", "0.025"),
+        "black-forest-labs/flux-fill-pro": env.text("REPLICATE_FILL_PRO_USD", "0.05"),
+        "black-forest-labs/flux-schnell": env.text("REPLICATE_SCHNELL_USD", "0.003"),
+        "stability-ai/sdxl": env.text("REPLICATE_SDXL_USD", "0.0029"),
+    },
+    "SECOND_USD": {"": env.text("REPLICATE_SECOND_USD", "0.000975"), "xlabs-ai/flux-dev-controlnet": "0.0014"},
 }
 STABILITY: dict[str, Any] = {
     "BASE_URL": env.url("STABILITY_BASE_URL", "https://api.stability.ai/v2beta", schemes=("https", "http")).rstrip("/"),

@@ -102,6 +102,8 @@ class Provider:
     operations: ClassVar[Mapping[str, str]]  # operation -> name of the method that prepares it
     can_cancel: ClassVar[bool] = False
 
+    alias = ""  # under which the registry made this instance: where the vendor's webhooks shall go
+
     # --- The walk: not meant to be overridden ----------------------------------------------------
 
     def run(self, call: Call) -> Made | Pending:

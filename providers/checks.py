@@ -14,7 +14,7 @@ def missing_keys(**kwargs: Any) -> list[CheckMessage]:
     """In real mode a provider without its key is off: say so once, by the variable's name."""
     if settings.PROVIDERS_MODE != "real":
         return []
-    names = [vendor.names[0] for vendor in registry.VENDORS if vendor.adapter]
+    names = [vendor.names[0] for vendor in registry.VENDORS if vendor.adapter and not vendor.key]
     return [
         Warning(
             f"{name.upper()}_API_KEY is not set, so this provider is off",

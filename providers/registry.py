@@ -34,7 +34,8 @@ class Offer:
 class Vendor:
     """alias: what customers and rows see. names: accepted spellings. adapter: empty while there is none.
 
-    lane: shared by all operations; `lanes` names those that the vendor counts apart.
+    lane: shared by all operations; `lanes` names those that the vendor counts apart. key: whose key it uses, when
+    another vendor's.
     """
 
     alias: str
@@ -43,6 +44,7 @@ class Vendor:
     offers: Mapping[str, Offer] = field(default_factory=dict)
     lane: str = ""
     lanes: Mapping[str, str] = field(default_factory=dict)
+    key: str = ""
 
 
 VENDORS: tuple[Vendor, ...] = (
@@ -80,8 +82,35 @@ VENDORS: tuple[Vendor, ...] = (
         },
         lane="provider_d",
     ),
-    Vendor("provider_e", ("replicate",)),
-    Vendor("provider_f", ("flux",)),
+    Vendor(
+        "provider_e",
+        ("replicate",),
+        adapter="providers.adapters.replicate.Replicate",
+        offers={
+            "image-inpaint": Offer({"main": "image_inpaint"}),
+            "image-to-image": Offer({"main": "image_to_image", "fallback": "image_to_image"}),
+            "pose-to-image": Offer({"main": "pose_generation"}),
+            "segment": Offer({"main": "pose_background_change"}),
+            "text-to-image": Offer(
+                {"main": "text_to_image_pro", "fast": "text_to_image_pro", "fallback": "text_to_image_pro"}
+            ),
+        },
+        lane="provider_e",
+    ),
+    # The same account as its neighbour, so they share adapter, key and lane.
+    Vendor(
+        "provider_f",
+        ("flux",),
+        adapter="providers.adapters.replicate.Replicate",
+        offers={
+            "image-to-image": Offer({"main": "image_to_image", "fallback": "image_to_image"}),
+            "text-to-image": Offer(
+                {"main": "text_to_image_pro", "fast": "text_to_image_pro", "fallback": "text_to_image_pro"}
+            ),
+        },
+        lane="provider_e",
+        key="replicate",
+    ),
     Vendor(
         "provider_g",
         ("huggingface",),
@@ -114,6 +143,7 @@ def adapter(alias: str) -> Provider:
     if vendor is None or not vendor.adapter:
         raise LookupError(f"{alias} has no adapter")
     made: Provider = import_string(vendor.adapter)()
+    made.alias = alias
     return made
 
 
@@ -124,7 +154,7 @@ def can(alias: str, operation: str) -> bool:
 def is_available(alias: str) -> bool:
     """Has it an adapter and, in real mode, a key? Says nothing of pause and breaker: those are the lane's."""
     vendor = _BY_ALIAS.get(alias)
-    return bool(vendor and vendor.adapter) and secrets.has_key(real_name(alias))
+    return bool(vendor and vendor.adapter and secrets.has_key(vendor.key or vendor.names[0]))
 
 
 def offer(alias: str, operation: str) -> Offer:

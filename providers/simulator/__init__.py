@@ -9,6 +9,6 @@ no database, no queue. `server.Simulator` runs it; `manage.py simulator` and the
     faults.py    the names of faults, and how a good reply is spoiled
     pictures.py  draws
     models.py    draws 3D models
-    openai.py  huggingface.py    one file per protocol
+    openai.py  huggingface.py …  one file per protocol
     server.py    routes, the control paths and the page at /
 """

@@ -78,13 +78,14 @@ class Settings:
     """delay_s: how long making takes. picture_bytes: pad every picture to this size and reuse it (bench).
 
     link_s: how long the links of results live; 0 is for ever. poll_gap_s: who asks about one call sooner than
-    this is refused by a vendor that minds.
+    this is refused by a vendor that minds. webhooks_to: the host that webhooks go to instead of the public one.
     """
 
     delay_s: float = 1.5
     picture_bytes: int = 0
     link_s: float = 0.0
     poll_gap_s: float = 10.0
+    webhooks_to: str = ""
 
 
 class Desk:
@@ -139,14 +140,18 @@ class Desk:
 
     def start(self, wish: Wish, prompt: str, seed: int, fault: Fault | None) -> Job:
         job = Job(secrets.token_hex(16), wish, prompt, seed, self.delay_s(fault))
+        self.add(job)
+        return job
+
+    def add(self, job: Job) -> None:
+        """Remember a call at work; a protocol may have a kind of its own."""
         self.jobs[job.id] = job
         while len(self.jobs) > MOST_KEPT:
             self.jobs.pop(next(iter(self.jobs)))
-        return job
 
-    def keep(self, vendor: str, job: Job, content_type: str, body: bytes) -> str:
-        """Keep a file for download; returns its path."""
-        path = f"/files/{secrets.token_hex(12)}.{EXTENSIONS[content_type]}"
+    def keep(self, vendor: str, job: Job, content_type: str, body: bytes, name: str = "") -> str:
+        """Keep a file for download; returns its path. name: where the vendor's links end in one."""
+        path = f"/files/{secrets.token_hex(12)}" + (f"/{name}" if name else f".{EXTENSIONS[content_type]}")
         self.files[path] = Kept(vendor, job, content_type, body)
         while len(self.files) > 500:
             self.files.pop(next(iter(self.files)))

@@ -49,8 +49,17 @@ NAMES: dict[str, str] = {
     "private-link": "the result's link leads to a private address; url",
     "redirect-link": "the result's link redirects to url",
     "vanished": "the vendor no longer knows the call",
+    "failed": "the run itself fails; error: its text",
+    "stuck": "the run never begins",
+    "aborted": "the run was given up before it began",
+    "data-removed": "the result is gone, and the vendor says so",
     "verdict": "the judge says so: has_text, has_annotations, confidence; or content, as it shall be sent",
     "progress-backwards": "progress as in percents (default [80, 20, 250])",
+    "webhook-duplicate": "every webhook is sent twice",
+    "webhook-early": "a webhook comes before there is anything to tell",
+    "webhook-forged": "a webhook with a stranger's signature",
+    "webhook-late": "a webhook that was signed an hour ago",
+    "webhook-never": "no webhook comes",
 }
 
 # At an asynchronous vendor a fault without `operation` strikes the stage where it belongs.
@@ -59,7 +68,7 @@ STAGES = {
         ("truncated", "half-picture", "wrong-type", "huge", "picture-bomb", "drip", "expired-link", "redirect-link"),
         "download",
     ),
-    **dict.fromkeys(("filtered", "short-count", "private-link"), "result"),
+    **dict.fromkeys(("filtered", "short-count", "private-link", "failed", "data-removed"), "result"),
     **dict.fromkeys(("vanished", "progress-backwards"), "status"),
 }
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
-from providers.simulator import huggingface, media, openai, stability, wire
+from providers.simulator import huggingface, media, openai, replicate, stability, wire
 from providers.simulator.desk import Desk, Settings
 from providers.simulator.faults import NAMES
 from providers.simulator.wire import Reply, Request, json_reply
@@ -22,9 +22,10 @@ PROTOCOLS: dict[str, Callable[[Request, Desk], Awaitable[Reply]]] = {
     huggingface.PREFIX: huggingface.answer,
     media.PREFIX: media.answer,
     openai.PREFIX: openai.answer,
+    replicate.PREFIX: replicate.answer,
     stability.PREFIX: stability.answer,
 }
-SPEAKS = (*huggingface.SPEAKS, *openai.SPEAKS, *stability.SPEAKS)
+SPEAKS = (*huggingface.SPEAKS, *openai.SPEAKS, *replicate.SPEAKS, *stability.SPEAKS)
 
 
 async def answer(request: Request, desk: Desk) -> Reply:
@@ -130,6 +131,7 @@ class Simulator:
         on_ready()
         await self._stop.wait()
         server.close()
+        busy |= asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]  # webhooks still to be sent
         for task in list(busy):
             task.cancel()
         await asyncio.gather(*busy, return_exceptions=True)

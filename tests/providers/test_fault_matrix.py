@@ -27,11 +27,11 @@ from providers.errors import (
     Unavailable,
 )
 from providers.secrets import SIMULATOR_KEYS
-from tests.providers.columns import Cell, Column, huggingface, openai, stability
+from tests.providers.columns import Cell, Column, huggingface, openai, replicate, stability
 from tests.providers.make import close, make_call
 from tests.simulator import Remote
 
-COLUMNS: list[Column] = [*openai.COLUMNS, *huggingface.COLUMNS, *stability.COLUMNS]
+COLUMNS: list[Column] = [*openai.COLUMNS, *huggingface.COLUMNS, *stability.COLUMNS, *replicate.COLUMNS]
 CELLS = [
     pytest.param(column, cell, id=f"{column.name}-{cell.fault}-{'-'.join(map(str, cell.params.values()))}")
     for column in COLUMNS
