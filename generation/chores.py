@@ -6,13 +6,16 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from generation import engine, prune
-from generation.models import Chore
+from generation.models import Chore, Request
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +23,20 @@ LEASE_S = 600
 MOST_TRIES = 5
 RETRY_BASE_S = 10
 
+
+def mirror(request_id: str, seq: int) -> dict[str, Any]:
+    """Have a request's door write its side files, unless they are as far as `seq` already. Raises StorageError."""
+    request = Request.objects.only("door", "mirrored_seq").get(pk=request_id)
+    if (request.mirrored_seq or 0) >= seq:
+        return {"outcome": "written before"}
+    outcome: str = import_string(f"{settings.DOORS[request.door]}.mirror.mirror")(UUID(request_id))
+    return {"outcome": outcome}
+
+
 # kind -> what does it; takes the chore's args, returns what came of it as JSON values
 KINDS: dict[str, Callable[..., dict[str, Any]]] = {
     "cancel-at-vendor": lambda attempt_id: {"confirmed": engine.cancel_at_vendor(attempt_id)},
+    "mirror": mirror,
     "prune": prune.prune,
 }
 

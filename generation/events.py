@@ -38,7 +38,7 @@ def group_of(user_id: UUID | str) -> str:
 
 @dataclass
 class Change:
-    """One transaction that changes a request: its lock, its clock, its events."""
+    """One transaction that changes a request: its lock, its clock, its events. is_mirrored: it has side files."""
 
     request_id: UUID
     owner_id: UUID
@@ -48,6 +48,7 @@ class Change:
     next_seq: int
     actor: str
     now: datetime
+    is_mirrored: bool = False
     events: list[Event] = field(default_factory=list)
 
     def record(self, kind: EventKind, item_id: int | None = None, **data: Any) -> None:
@@ -77,14 +78,14 @@ def change(request_id: UUID, *, actor: str = "", reserve: int = 8) -> Iterator[C
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE generation_request SET seq = seq + %s WHERE id = %s"
-                " RETURNING owner_id, door, status, round, seq, clock_timestamp()",
+                " RETURNING owner_id, door, status, round, seq, clock_timestamp(), mirrored_seq IS NOT NULL",
                 [reserve, request_id],
             )
             row = cursor.fetchone()
         if row is None:
             raise LookupError(f"no request {request_id}")
-        owner_id, door, status, round_, seq, now = row
-        this = Change(request_id, owner_id, door, status, round_, seq - reserve + 1, actor, now)
+        owner_id, door, status, round_, seq, now, is_mirrored = row
+        this = Change(request_id, owner_id, door, status, round_, seq - reserve + 1, actor, now, is_mirrored)
         yield this
         if (more := len(this.events) - reserve) > 0:
             # The row is ours until the commit, so the numbers that follow are, too.

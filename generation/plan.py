@@ -143,7 +143,8 @@ class ItemPlan:
 class Plan:
     """One request as a door wants it made.
 
-    max_open_bundles: None is no cap of its own. id: what the request's will be, so that keys can be named by it
+    max_open_bundles: None is no cap of its own. mirrored: the door keeps side files, which are written anew when a
+    bundle ends (without bundles: an item). id: what the request's will be, so that keys can be named by it
     before anything is stored; a plan is submitted once.
     """
 
@@ -155,6 +156,7 @@ class Plan:
     group: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     max_open_bundles: int | None = None
+    mirrored: bool = False
     id: UUID = field(default_factory=uuid4)
 
     @property

@@ -7,6 +7,7 @@ id, account. The credits that an end gives back move in the transaction that end
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -160,6 +161,27 @@ def item_ended(change: Change, item: Item) -> None:
     if item.bundle is not None:
         release_bundles(change)
     close_if_done(change)
+    if change.is_mirrored and not _is_open(change, item.bundle):
+        mirror_later(change.request_id, change.next_seq, change.now)
+
+
+def _is_open(change: Change, bundle: int | None) -> bool:
+    others = Item.objects.filter(request_id=change.request_id, bundle=bundle, status__in=states.OPEN)
+    return bundle is not None and others.exists()
+
+
+def mirror_later(request_id: UUID, seq: int, at: datetime) -> None:
+    """Have the side files of a request written anew by a chore. Must run inside a transaction.
+
+    A chore of its own for each seq: one that runs already may have read the rows before this commit.
+    """
+    Chore.objects.get_or_create(
+        kind="mirror",
+        key=f"{request_id}:{seq}",
+        done_at=None,
+        defaults={"args": {"request_id": str(request_id), "seq": seq}, "run_after": at},
+    )
+    queue.ring_after_commit(1)
 
 
 def close_if_done(change: Change) -> None:

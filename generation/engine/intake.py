@@ -37,6 +37,7 @@ def submit(plan: Plan) -> Request:
             params=dict(plan.params),
             description=plan.description,
             max_open_bundles=plan.max_open_bundles,
+            mirrored_seq=0 if plan.mirrored else None,
             seq=1,
             created_at=now,
         )

@@ -43,7 +43,11 @@ def _judge(claim: Claim, made: Made) -> None:
                     raise Gone
                 closing.fail(change, held, NOT_GOOD_ENOUGH)
             Attempt.objects.filter(pk=claim.attempt_id).update(
-                stage=Stage.SETTLED, outcome=Outcome.MADE, cost_usd=made.cost_usd, ended_at=change.now
+                stage=Stage.SETTLED,
+                outcome=Outcome.MADE,
+                said=dict(made.extra),
+                cost_usd=made.cost_usd,
+                ended_at=change.now,
             )
     except Gone:
         late(claim, made.cost_usd)

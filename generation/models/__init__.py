@@ -7,6 +7,7 @@ from generation.models.event import Event, EventKind
 from generation.models.item import HoldReason, Item, ItemStatus
 from generation.models.library import Avatar, LibraryPose, PoseCategory, PoseProject, PoseSelection, PoseWish
 from generation.models.request import Request, RequestStatus
+from generation.models.story import StorySession
 
 __all__ = [
     "Asset",
@@ -30,4 +31,5 @@ __all__ = [
     "Request",
     "RequestStatus",
     "Stage",
+    "StorySession",
 ]

@@ -35,7 +35,7 @@ class Asset(models.Model):
     kind = models.CharField(max_length=10, choices=AssetKind.choices)
     step = models.CharField(max_length=40, blank=True, default="")
     name = models.CharField(max_length=60, blank=True, default="", db_default="")
-    key = models.CharField(max_length=300, unique=True)
+    key = models.CharField(max_length=1024, unique=True)
     content_type = models.CharField(max_length=60)
     size_bytes = models.BigIntegerField()
     sha256 = models.CharField(max_length=64)

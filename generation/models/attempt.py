@@ -51,6 +51,7 @@ class Attempt(models.Model):
     size_bytes = models.BigIntegerField(null=True, blank=True)
     sha256 = models.CharField(max_length=64, blank=True, default="")
     seed = models.BigIntegerField(null=True, blank=True)
+    said = models.JSONField(null=True, blank=True, help_text="the verdict of a check")
 
     cost_usd = models.DecimalField(max_digits=12, decimal_places=6, default=0)
     error_code = models.CharField(max_length=40, blank=True, default="")

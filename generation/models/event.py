@@ -16,6 +16,7 @@ class EventKind(models.TextChoices):
     REQUEST_FAILED = "request-failed"
     REQUEST_CANCELLED = "request-cancelled"
     REOPENED = "reopened"
+    MIRRORED = "mirrored"  # its end is written to its side files
     # of an item
     QUEUED = "queued"
     STARTED = "started"

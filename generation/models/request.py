@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 if TYPE_CHECKING:
     from generation.models.item import Item
@@ -40,7 +41,9 @@ class Request(models.Model):
     status = models.CharField(max_length=10, choices=RequestStatus.choices, default=RequestStatus.QUEUED)
     round = models.PositiveSmallIntegerField(default=0, help_text="one more for each reopening by staff")
     seq = models.BigIntegerField(default=0)
-    mirrored_seq = models.BigIntegerField(default=0)
+    mirrored_seq = models.BigIntegerField(
+        null=True, blank=True, help_text="how far its side files are; empty when it has none"
+    )
     max_open_bundles = models.PositiveSmallIntegerField(null=True, blank=True)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
@@ -54,6 +57,14 @@ class Request(models.Model):
             ("refund_item", "Can refund items"),
             ("retry_request", "Can retry items and reopen requests"),
             ("run_audit", "Can run the audit"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["group"],
+                condition=Q(door="stories", status__in=["QUEUED", "RUNNING"]),
+                name="one_open_run_per_story",
+                violation_error_message="This story is being drawn already.",
+            )
         ]
         indexes = [
             models.Index(fields=["owner", "-created_at"], name="request_of_owner"),
