@@ -79,6 +79,7 @@ class Settings:
 
     link_s: how long the links of results live; 0 is for ever. poll_gap_s: who asks about one call sooner than
     this is refused by a vendor that minds. webhooks_to: the host that webhooks go to instead of the public one.
+    webhooks: vendor -> the address that it was told once, for one that is not told with each call.
     """
 
     delay_s: float = 1.5
@@ -86,6 +87,7 @@ class Settings:
     link_s: float = 0.0
     poll_gap_s: float = 10.0
     webhooks_to: str = ""
+    webhooks: dict[str, str] = field(default_factory=dict)
 
 
 class Desk:

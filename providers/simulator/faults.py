@@ -98,7 +98,7 @@ class Fault:
             return self.operation == operation
         if linked and self._stage == "download":
             return False
-        staged = operation in ("submit", "status", "result", "cancel", "download")
+        staged = operation in ("upload", "import", "submit", "status", "result", "cancel", "download")
         stage = "submit" if self.name == "filtered" and self.params.get("at") == "input" else self._stage
         return not staged or operation == stage
 

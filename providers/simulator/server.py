@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
-from providers.simulator import huggingface, media, openai, replicate, stability, wire
+from providers.simulator import huggingface, media, openai, replicate, stability, tripo, wire
 from providers.simulator.desk import Desk, Settings
 from providers.simulator.faults import NAMES
 from providers.simulator.wire import Reply, Request, json_reply
@@ -24,8 +24,9 @@ PROTOCOLS: dict[str, Callable[[Request, Desk], Awaitable[Reply]]] = {
     openai.PREFIX: openai.answer,
     replicate.PREFIX: replicate.answer,
     stability.PREFIX: stability.answer,
+    tripo.PREFIX: tripo.answer,
 }
-SPEAKS = (*huggingface.SPEAKS, *openai.SPEAKS, *replicate.SPEAKS, *stability.SPEAKS)
+SPEAKS = (*huggingface.SPEAKS, *openai.SPEAKS, *replicate.SPEAKS, *stability.SPEAKS, *tripo.SPEAKS)
 
 
 async def answer(request: Request, desk: Desk) -> Reply:

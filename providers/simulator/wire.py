@@ -98,7 +98,8 @@ Handler = Callable[[Request], Awaitable[Reply]]
 async def serve(handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Speak with one client until either side has enough."""
     try:
-        while request := await _read(reader):
+        port = writer.get_extra_info("sockname")[1]
+        while request := await _read(reader, port):
             if not await _write(request, await handler(request), reader, writer):
                 break
     except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
@@ -107,7 +108,8 @@ async def serve(handler: Handler, reader: asyncio.StreamReader, writer: asyncio.
         writer.close()
 
 
-async def _read(reader: asyncio.StreamReader) -> Request | None:
+async def _read(reader: asyncio.StreamReader, port: int) -> Request | None:
+    """One request. A client that leaves the port out of its Host header came by this one."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
@@ -116,6 +118,8 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
     method, target, _ = first.split(" ", 2)
     pairs = (line.partition(":") for line in lines if line)
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    if ":" not in headers.get("host", ":"):
+        headers["host"] += f":{port}"
     if headers.get("transfer-encoding", "").lower() == "chunked":
         body = await _read_chunks(reader)
     else:
