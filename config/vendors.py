@@ -27,6 +27,8 @@ PROVIDER_KEYS = {
     "replicate-webhook": env.text("REPLICATE_WEBHOOK_SECRET", ""),
     "stability": env.text("STABILITY_API_KEY", ""),
     "tripo": env.text("TRIPO_API_KEY", ""),
+    # What the vendor signs its webhooks with. Without it none is believed, and parked calls are only asked about.
+    "tripo-webhook": env.text("TRIPO_WEBHOOK_SECRET", ""),
 }
 
 _SDXL = "stability-ai/sdxl:39ed52f2a78e934b3ba6e2a89f5b1c712de7dfea535525255b1aa35c5565e08b"
@@ -145,5 +147,24 @@ STABILITY: dict[str, Any] = {
     "CREDIT_USD": env.text("STABILITY_CREDIT_USD", "0.01"),
 }
 TRIPO: dict[str, Any] = {
-    "BASE_URL": env.url("TRIPO_BASE_URL", "", schemes=("https", "http")).rstrip("/"),
+    # A key works in one region only; the other is https://openapi.tripo3d.com/v3.
+    "BASE_URL": env.url("TRIPO_BASE_URL", "https://openapi.tripo3d.ai/v3", schemes=("https", "http")).rstrip("/"),
+    "MODELS": {"main": env.text("TRIPO_MODEL", "v3.1-20260211")},
+    "TEXTURE_MODELS": {"main": env.text("TRIPO_TEXTURE_MODEL", "v3.0-20250812")},
+    # What a customer may ask for by the vendor's own id; older ones are retired.
+    "VERSIONS": env.words(
+        "TRIPO_VERSIONS", ["v3.1-20260211", "v3.0-20250812", "v2.5-20250123", "P1-20260311", "P2-20260801"]
+    ),
+    "TEXTURE_VERSIONS": env.words("TRIPO_TEXTURE_VERSIONS", ["v3.5-20260815", "v3.0-20250812", "v2.5-20250123"]),
+    # Whether a style word has any effect is not documented for this version of the protocol.
+    "SENDS_STYLE": env.boolean("TRIPO_SENDS_STYLE", False),
+    "TIMEOUT_S": env.number("TRIPO_TIMEOUT_S", 120.0),
+    "WINDOW": (env.integer("TRIPO_REQUESTS_PER_MINUTE", 200, low=0), 60.0),
+    "POLL_S": env.number("TRIPO_POLL_S", 3.0),
+    "RESULT_HOSTS": env.words("TRIPO_RESULT_HOSTS", ["*.tripo3d.com", "*.tripo3d.ai"]),
+    # Models are larger than pictures, so they have a cap of their own.
+    "MODEL_BYTES": env.integer("TRIPO_MODEL_BYTES", 150 * 1024 * 1024, low=1024),
+    # USD per credit, and credits per model for an answer that does not say what it took (November 2026).
+    "CREDIT_USD": env.text("TRIPO_CREDIT_USD", "0.01"),
+    "CREDITS": {"image-to-model": 30, "multiview-to-model": 30, "refine-model": 10, "text-to-model": 20},
 }

@@ -70,7 +70,19 @@ VENDORS: tuple[Vendor, ...] = (
         lane="provider_a",
     ),
     Vendor("provider_b", ("recraft",)),
-    Vendor("provider_c", ("tripo", "tripoai")),
+    Vendor(
+        "provider_c",
+        ("tripo", "tripoai"),
+        adapter="providers.adapters.tripo.Tripo",
+        offers={
+            "image-to-model": Offer({"main": "image_to_model_single"}),
+            "multiview-to-model": Offer({"main": "image_to_model_multiview"}),
+            "refine-model": Offer({"main": "refine_model"}),
+            "text-to-model": Offer({"main": "text_to_model"}),
+        },
+        lane="provider_c",
+        lanes={"refine-model": "provider_c_refine"},
+    ),
     Vendor(
         "provider_d",
         ("openai",),

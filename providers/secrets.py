@@ -18,6 +18,8 @@ SIMULATOR_KEYS = {
     "replicate": "r8_simulator",
     "replicate-webhook": "whsec_d29ydGggbm90aGluZyBvdXRzaWRlIHRoaXMgbWFjaGluZQ==",
     "stability": "sk-stability-simulator",
+    "tripo": "tsk_simulator",
+    "tripo-webhook": "whsec_simulator",
 }
 
 _BEARER = re.compile(r"(?i)\b(bearer|key|token)\s+[\w.~+/=-]{8,}")

@@ -53,12 +53,13 @@ class Outgoing:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, whatever its status. The body is a spool; close it unless it is handed on."""
+    """What came back, whatever its status. The body is a spool; close it unless it is handed on. url: who was asked."""
 
     status: int
     headers: Mapping[str, str]
     spool: Spool
     took_s: float
+    url: str = ""
 
     def json(self) -> Any:
         """Parse the body and close it. Raises BadAnswer when it is not JSON of reasonable size."""
@@ -134,7 +135,8 @@ def send(call: Outgoing, deadline: Deadline) -> Answer:
                 except (TooBig, HTTPError, OSError):
                     if not is_error:  # an endless or broken error page is still that error
                         raise
-                return Answer(response.status_code, response.headers, spool.rewind(), time.monotonic() - began)
+                took_s = time.monotonic() - began
+                return Answer(response.status_code, response.headers, spool.rewind(), took_s, call.url)
     except TooBig as error:
         _close(spool)
         raise errors.BadAnswer(detail=f"the answer is too big: {error}") from error

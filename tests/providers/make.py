@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import time
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
 
-from providers.base import Call, Made, Pending, Provider
+from providers.base import Call, Made, Pending, Provider, Ready
 
 
 def make_call(operation: str = "text-to-image", *, deadline_s: float = 5.0, **inputs: Any) -> Call:
@@ -23,12 +24,16 @@ def make_png(width: int = 64, height: int = 64, colour: Any = "white", mode: str
 
 
 def follow(provider: Provider, call: Call, first: Made | Pending) -> Made:
-    """Poll until it is made, at most 10 s."""
+    """Poll until it is made, at most 10 s, and make the next call of a chain when that is due."""
     end = time.monotonic() + 10
-    while isinstance(first, Pending):
+    state: Made | Pending | Ready = first
+    while not isinstance(state, Made):
         assert time.monotonic() < end, "never made"
-        first = provider.poll(first.remote_id, call)
-    return first
+        if isinstance(state, Ready):
+            state = provider.run(replace(call, resumes=state.remote_id))
+        else:
+            state = provider.poll(state.remote_id, call)
+    return state
 
 
 def make(provider: Provider, call: Call) -> Made:

@@ -27,11 +27,11 @@ from providers.errors import (
     Unavailable,
 )
 from providers.secrets import SIMULATOR_KEYS
-from tests.providers.columns import Cell, Column, huggingface, openai, replicate, stability
-from tests.providers.make import close, make_call
+from tests.providers.columns import Cell, Column, huggingface, openai, replicate, stability, tripo
+from tests.providers.make import close, follow, make_call
 from tests.simulator import Remote
 
-COLUMNS: list[Column] = [*openai.COLUMNS, *huggingface.COLUMNS, *stability.COLUMNS, *replicate.COLUMNS]
+COLUMNS: list[Column] = [*openai.COLUMNS, *huggingface.COLUMNS, *stability.COLUMNS, *replicate.COLUMNS, *tripo.COLUMNS]
 CELLS = [
     pytest.param(column, cell, id=f"{column.name}-{cell.fault}-{'-'.join(map(str, cell.params.values()))}")
     for column in COLUMNS
@@ -72,10 +72,7 @@ def test_a_fault_becomes_its_class(simulator: Remote, settings: Any, column: Col
 
 
 def _run_to_the_end(adapter: Provider, call: Any) -> None:
-    state = adapter.run(call)
-    while isinstance(state, Pending):
-        state = adapter.poll(state.remote_id, call)
-    close(state)
+    close(follow(adapter, call, adapter.run(call)))
 
 
 VENDORS_WORDS = (
