@@ -193,7 +193,7 @@ def test_a_provider_is_taken_by_name_or_alias_and_echoed_as_alias(
         ("google-imagen", "This provider is not configured here."),
         ("google-imagen2", "This provider is not configured here."),
         ("Google-Vertex", "This provider is not configured here."),
-        ("replicate", "This provider is not configured here."),  # no adapter
+        ("openrouter", "This provider is not configured here."),
         ("provider_c", "This provider is not configured here."),  # makes no pictures
         ("midjourney", "No provider goes by this name."),
         (7, "Must be text."),
@@ -213,7 +213,7 @@ def test_a_preferred_provider_without_a_key_is_not_configured(alices: Customer, 
 @pytest.mark.parametrize("reason", ["no provider", "no price"])
 def test_what_is_not_offered_is_refused_and_never_free(alices: Customer, settings: Any, reason: str) -> None:
     if reason == "no provider":
-        settings.VISUAL_PROVIDER_ORDER = ["replicate"]
+        settings.VISUAL_PROVIDER_ORDER = ["openrouter"]
     else:
         Price.objects.update(is_active=False)
 
