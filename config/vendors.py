@@ -64,11 +64,46 @@ HUGGINGFACE: dict[str, Any] = {
 }
 OPENROUTER: dict[str, Any] = {
     "BASE_URL": env.url("OPENROUTER_BASE_URL", "https://openrouter.ai/api/v1", schemes=("https", "http")).rstrip("/"),
+    "MODELS": {"main": env.text("OPENROUTER_MODEL", "openai/gpt-4o-mini")},
+    "TIMEOUT_S": env.number("OPENROUTER_TIMEOUT_S", 60.0),
+    # json_schema holds the model to our keys; json_object is for models that know no schema.
+    "RESPONSE_FORMAT": env.choice("OPENROUTER_RESPONSE_FORMAT", "json_schema", ("json_schema", "json_object")),
+    # A picture is reduced to this many pixels at its longest side before it is shown.
+    "PICTURE_PIXELS": env.integer("OPENROUTER_PICTURE_PIXELS", 1024, low=64, high=4096),
+    "DETAIL": env.choice("OPENROUTER_DETAIL", "auto", ("auto", "low", "high")),
+    "ANSWER_TOKENS": env.integer("OPENROUTER_ANSWER_TOKENS", 200, low=16),
+    # The site named in the vendor's rankings; none is told by default.
+    "SITE_URL": env.text("OPENROUTER_SITE_URL", ""),
+    # USD per check, for an answer that does not say what it cost (November 2026).
+    "CHECK_USD": env.text("OPENROUTER_CHECK_USD", "0.00015"),
 }
 RECRAFT: dict[str, Any] = {
     "BASE_URL": env.url("RECRAFT_BASE_URL", "https://external.api.recraft.ai/v1", schemes=("https", "http")).rstrip(
         "/"
     ),
+    "MODELS": {"main": env.text("RECRAFT_MODEL", "recraftv3"), "v2": env.text("RECRAFT_MODEL_V2", "recraftv2")},
+    # Only the third generation edits everywhere: later ones lack masks and backgrounds.
+    "EDIT_MODELS": {"main": env.text("RECRAFT_EDIT_MODEL", "recraftv3")},
+    "TIMEOUT_S": env.number("RECRAFT_TIMEOUT_S", 180.0),
+    "WINDOW": (
+        (env.integer("RECRAFT_REQUESTS_PER_SECOND", 5, low=0), 1.0),
+        (env.integer("RECRAFT_IMAGES_PER_MINUTE", 100, low=0), 60.0),
+    ),
+    # Pictures come behind a link (url) or in the answer itself (b64_json).
+    "RESPONSE_FORMAT": env.choice("RECRAFT_RESPONSE_FORMAT", "url", ("url", "b64_json")),
+    # A picture whose link fails for the moment is fetched again after so long, from hosts that hold no star.
+    "POLL_S": env.number("RECRAFT_POLL_S", 5.0),
+    "RESULT_HOSTS": env.words("RECRAFT_RESULT_HOSTS", ["img.recraft.ai", "*.recraft.ai"]),
+    "INPUT_BYTES": env.integer("RECRAFT_INPUT_BYTES", 10_000_000, low=1),
+    # USD per picture, November 2026, for an answer that does not say what it cost.
+    "ESTIMATES_USD": {
+        "image-inpaint": "0.04",
+        "image-to-image": "0.04",
+        "remove-background": "0.01",
+        "replace-background": "0.04",
+        "text-to-image": "0.04",
+        "upscale": "0.004",
+    },
 }
 REPLICATE: dict[str, Any] = {
     "BASE_URL": env.url("REPLICATE_BASE_URL", "https://api.replicate.com/v1", schemes=("https", "http")).rstrip("/"),

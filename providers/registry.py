@@ -69,7 +69,20 @@ VENDORS: tuple[Vendor, ...] = (
         },
         lane="provider_a",
     ),
-    Vendor("provider_b", ("recraft",)),
+    Vendor(
+        "provider_b",
+        ("recraft",),
+        adapter="providers.adapters.recraft.Recraft",
+        offers={
+            "image-inpaint": Offer({"main": "image_inpaint"}),
+            "image-to-image": Offer({"main": "image_to_image"}),
+            "remove-background": Offer({"main": "remove_background"}),
+            "replace-background": Offer({"main": "pose_background_change"}),
+            "text-to-image": Offer({"main": "text_to_image_v3", "v2": "text_to_image_v2"}),
+            "upscale": Offer({"main": "upscale"}),
+        },
+        lane="provider_b",
+    ),
     Vendor(
         "provider_c",
         ("tripo", "tripoai"),
@@ -130,7 +143,13 @@ VENDORS: tuple[Vendor, ...] = (
         offers={"text-to-image": Offer({"main": "pose_generation"})},
         lane="provider_g",
     ),
-    Vendor("provider_h", ("openrouter",)),
+    Vendor(
+        "provider_h",
+        ("openrouter",),
+        adapter="providers.adapters.openrouter.OpenRouter",
+        offers={"verify-image": Offer({"main": "story_image"})},
+        lane="provider_h",
+    ),
 )
 INTERNAL = "internal"
 

@@ -15,6 +15,8 @@ from django.conf import settings
 SIMULATOR_KEYS = {
     "huggingface": "hf_simulator",
     "openai": "sk-simulator",
+    "openrouter": "sk-or-simulator",
+    "recraft": "recraft-simulator",
     "replicate": "r8_simulator",
     "replicate-webhook": "whsec_d29ydGggbm90aGluZyBvdXRzaWRlIHRoaXMgbWFjaGluZQ==",
     "stability": "sk-stability-simulator",

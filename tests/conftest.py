@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 from django.test import override_settings
 
@@ -22,9 +23,11 @@ MakeCustomer = Callable[..., User]
 
 @pytest.fixture(scope="session", autouse=True)
 def swift_settings() -> Iterator[None]:
-    """Cheap passwords, and static files found where they lie instead of collected first."""
+    """Cheap passwords, static files found where they lie, and as many calls a second to each vendor as one likes."""
     with override_settings(
-        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"], WHITENOISE_AUTOREFRESH=True
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+        WHITENOISE_AUTOREFRESH=True,
+        RECRAFT={**settings.RECRAFT, "WINDOW": ()},
     ):
         yield
 

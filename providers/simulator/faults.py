@@ -53,7 +53,9 @@ NAMES: dict[str, str] = {
     "stuck": "the run never begins",
     "aborted": "the run was given up before it began",
     "data-removed": "the result is gone, and the vendor says so",
-    "verdict": "the judge says so: has_text, has_annotations, confidence; or content, as it shall be sent",
+    "verdict": "the judge says has_text, has_annotations, confidence; or content, finish_reason, refusal as given;"
+    " choice_error, no_usage",
+    "error-in-200": "200 with the vendor's own error of that status in it",
     "progress-backwards": "progress as in percents (default [80, 20, 250])",
     "webhook-duplicate": "every webhook is sent twice",
     "webhook-early": "a webhook comes before there is anything to tell",

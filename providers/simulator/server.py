@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
-from providers.simulator import huggingface, media, openai, replicate, stability, tripo, wire
+from providers.simulator import huggingface, media, openai, openrouter, recraft, replicate, stability, tripo, wire
 from providers.simulator.desk import Desk, Settings
 from providers.simulator.faults import NAMES
 from providers.simulator.wire import Reply, Request, json_reply
@@ -22,11 +22,21 @@ PROTOCOLS: dict[str, Callable[[Request, Desk], Awaitable[Reply]]] = {
     huggingface.PREFIX: huggingface.answer,
     media.PREFIX: media.answer,
     openai.PREFIX: openai.answer,
+    openrouter.PREFIX: openrouter.answer,
+    recraft.PREFIX: recraft.answer,
     replicate.PREFIX: replicate.answer,
     stability.PREFIX: stability.answer,
     tripo.PREFIX: tripo.answer,
 }
-SPEAKS = (*huggingface.SPEAKS, *openai.SPEAKS, *replicate.SPEAKS, *stability.SPEAKS, *tripo.SPEAKS)
+SPEAKS = (
+    *huggingface.SPEAKS,
+    *openai.SPEAKS,
+    *openrouter.SPEAKS,
+    *recraft.SPEAKS,
+    *replicate.SPEAKS,
+    *stability.SPEAKS,
+    *tripo.SPEAKS,
+)
 
 
 async def answer(request: Request, desk: Desk) -> Reply:

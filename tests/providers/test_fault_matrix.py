@@ -27,11 +27,19 @@ from providers.errors import (
     Unavailable,
 )
 from providers.secrets import SIMULATOR_KEYS
-from tests.providers.columns import Cell, Column, huggingface, openai, replicate, stability, tripo
+from tests.providers.columns import Cell, Column, huggingface, openai, openrouter, recraft, replicate, stability, tripo
 from tests.providers.make import close, follow, make_call
 from tests.simulator import Remote
 
-COLUMNS: list[Column] = [*openai.COLUMNS, *huggingface.COLUMNS, *stability.COLUMNS, *replicate.COLUMNS, *tripo.COLUMNS]
+COLUMNS: list[Column] = [
+    *openai.COLUMNS,
+    *huggingface.COLUMNS,
+    *stability.COLUMNS,
+    *replicate.COLUMNS,
+    *recraft.COLUMNS,
+    *openrouter.COLUMNS,
+    *tripo.COLUMNS,
+]
 CELLS = [
     pytest.param(column, cell, id=f"{column.name}-{cell.fault}-{'-'.join(map(str, cell.params.values()))}")
     for column in COLUMNS

@@ -68,11 +68,12 @@ def test_work_of_our_own_has_its_lane() -> None:
     assert registry.real_name("provider_g") == "huggingface"
 
 
-def test_a_provider_without_an_adapter_is_known_but_not_available() -> None:
-    assert registry.alias_of("recraft") == "provider_b"
-    assert not registry.is_available("provider_b")
+def test_a_provider_without_an_adapter_is_known_but_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._BY_ALIAS, "provider_z", registry.Vendor("provider_z", ("newcomer",)))
+    assert registry.real_name("provider_z") == "newcomer"
+    assert not registry.is_available("provider_z")
     with pytest.raises(LookupError):
-        registry.adapter("provider_b")
+        registry.adapter("provider_z")
 
 
 # --- Lanes and breaker ---------------------------------------------------------------------------
