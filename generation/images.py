@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from django.conf import settings
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -30,6 +30,7 @@ OTHER_BEGINNINGS = (b"GIF8", b"BM", b"II*\0", b"MM\0*")
 SEVERAL_JPEGS = "MPO"
 
 WEBP_MODES = ("RGB", "RGBA")
+PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 _decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
 # The thumbnail of the picture that this thread checked last, made while that lay decoded: mostly the same thread is
@@ -95,10 +96,15 @@ def check_any(body: BinaryIO) -> Picture:
         image.load()
         upright = ImageOps.exif_transpose(image)
         has_alpha = "A" in upright.mode or "transparency" in upright.info
-        data = _encoded(upright.convert("RGBA" if has_alpha else "RGB"), "PNG")
-        width, height = upright.size
-    data = _without_metadata(data, "PNG")
-    return Picture(data, "image/png", "png", width, height, hashlib.sha256(data).hexdigest())
+        return _packed(upright.convert("RGBA" if has_alpha else "RGB"), "PNG")
+
+
+def as_png(body: BinaryIO) -> Picture:
+    """Make a PNG of a picture that is none. Raises BadPicture. Costs a decoding, and ten times that to encode."""
+    with _opened(body) as (image, _):
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        return _packed(upright if upright.mode in PNG_MODES else upright.convert("RGB"), "PNG")
 
 
 def thumbnail(body: BinaryIO, pixels: int) -> Picture:
@@ -113,6 +119,12 @@ def thumbnail(body: BinaryIO, pixels: int) -> Picture:
     with _opened(io.BytesIO(data)) as (image, _):
         image.draft("RGB", (pixels * 2, pixels * 2))
         return _shrunk(image, pixels)
+
+
+def _packed(image: Image.Image, kind: str, **options: Any) -> Picture:
+    """A picture of ours in its file, without what its pixels' own file had said beside them."""
+    data = _without_metadata(_encoded(image, kind, **options), kind)
+    return Picture(data, Image.MIME[kind], EXTENSIONS[kind], *image.size, hashlib.sha256(data).hexdigest())
 
 
 def _shrunk(image: Image.Image, pixels: int) -> Picture:
@@ -161,9 +173,9 @@ def _swaps_sides(image: Image.Image) -> bool:
     return image.getexif().get(ORIENTATION_TAG, 1) in (5, 6, 7, 8)
 
 
-def _encoded(image: Image.Image, kind: str) -> bytes:
+def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     out = io.BytesIO()
-    image.save(out, kind, **({"quality": 95} if kind == "JPEG" else {}))
+    image.save(out, kind, **({"quality": 95} if kind == "JPEG" else {}) | options)
     return out.getvalue()
 
 

@@ -21,8 +21,9 @@ from providers.models import Lane
 MOVE_BATCH = 500
 # Outcomes that say nothing about a provider's health.
 NEUTRAL = (Outcome.LATE, Outcome.NOT_SENT, Outcome.ADOPTED)
-# A refused prompt or picture says nothing of it either; a refused key or an empty account says all.
-CUSTOMERS_CODES = ("CONTENT_REJECTED", "INVALID_INPUT", "RATE_LIMITED")
+# A refused prompt or picture says nothing of it either, nor does our own store; a refused key or an empty account
+# says all.
+OTHERS_CODES = ("CONTENT_REJECTED", "INVALID_INPUT", "RATE_LIMITED", "STORAGE_ERROR")
 OUR_CODES = ("PROVIDER_AUTH", "PROVIDER_CREDIT")
 OURS = "our key, account or setting was refused"
 
@@ -76,7 +77,7 @@ def _recent(lane: str) -> list[breaker.Recent]:
     since = timezone.now() - timedelta(seconds=breaker.WINDOW_S)
     ended = Attempt.objects.filter(lane=lane, ended_at__gte=since).exclude(outcome__in=NEUTRAL)
     return [
-        breaker.Recent(at, failed=outcome != Outcome.MADE and code not in CUSTOMERS_CODES, ours=code in OUR_CODES)
+        breaker.Recent(at, failed=outcome != Outcome.MADE and code not in OTHERS_CODES, ours=code in OUR_CODES)
         for at, outcome, code in ended.values_list("ended_at", "outcome", "error_code")
         if at
     ]

@@ -17,14 +17,17 @@ from django.utils import timezone
 
 from config.models import Idempotency
 from generation import storage
-from generation.models import Asset, Attempt, AuditRun, Chore, Event, MetricsRow
+from generation.models import Asset, Attempt, AuditRun, Chore, Event, MetricsRow, Outcome
+from generation.steps import PUBLISH
 
 KEEP_IDEMPOTENCY = timedelta(hours=24)
 KEEP_CHORES = timedelta(days=7)
 KEEP_METRICS = timedelta(days=30)
 BATCH = 500
+# How many days of attempts each run looks at again, so that none is missed when one fails.
+UNPUBLISHED_FOR = timedelta(days=7)
 # Work in progress is stored under these folders before its row exists.
-WORK_FOLDERS = ("images", "models", "inputs")
+WORK_FOLDERS = ("images", "models", "poses", "inputs")
 
 
 def prune() -> dict[str, Any]:
@@ -36,7 +39,7 @@ def prune() -> dict[str, Any]:
         "chores": Chore.objects.filter(done_at__lt=now - KEEP_CHORES).delete()[0],
         "metrics": MetricsRow.objects.filter(at__lt=now - KEEP_METRICS).delete()[0],
         "audits": AuditRun.objects.filter(at__lt=now - KEEP_METRICS).delete()[0],
-        "orphans": sum(1 for _ in _remove_orphans()),
+        "orphans": sum(1 for _ in _remove_orphans()) + sum(1 for _ in _remove_unpublished()),
     }
 
 
@@ -57,6 +60,16 @@ def _remove_orphans() -> Iterator[str]:
             yield from _remove_unnamed(batch)
             batch = []
     yield from _remove_unnamed(batch)
+
+
+def _remove_unpublished() -> Iterator[str]:
+    """Remove what was copied to a final key by a worker that died before saying so, and that no asset names since."""
+    before = timezone.now() - timedelta(days=settings.KEEP_ORPHANS_DAYS)
+    copied = Attempt.objects.filter(
+        operation=PUBLISH, ended_at__range=(before - UNPUBLISHED_FOR, before), item__finished_at__lt=before
+    ).exclude(key="")
+    keys = list(copied.exclude(outcome=Outcome.MADE).values_list("key", flat=True).distinct())
+    yield from _remove_unnamed(keys)
 
 
 def _stored_keys(folder: str) -> Iterator[str]:

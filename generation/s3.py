@@ -15,7 +15,7 @@ from storages.backends.s3 import S3Storage
 
 from generation.storage import content_type_of
 
-TAKEN = ("PreconditionFailed", "412")
+TAKEN = ("PreconditionFailed", "ConditionalRequestConflict", "412")
 MISSING = ("NoSuchKey", "NotFound", "404")
 
 
@@ -26,6 +26,39 @@ class S3Files(S3Storage):
             self.bucket.meta.client.put_object(
                 Bucket=self.bucket_name, Key=key, Body=body, ContentType=content_type_of(key), IfNoneMatch="*"
             )
+
+    def put(self, key: str, body: BinaryIO) -> None:
+        with _as_os_errors():
+            self.bucket.meta.client.put_object(
+                Bucket=self.bucket_name, Key=key, Body=body, ContentType=content_type_of(key)
+            )
+
+    def copy(self, source: str, target: str) -> None:
+        with _as_os_errors():
+            self.bucket.meta.client.copy_object(
+                Bucket=self.bucket_name,
+                Key=target,
+                CopySource={"Bucket": self.bucket_name, "Key": source},
+                ContentType=content_type_of(target),
+                MetadataDirective="REPLACE",
+            )
+
+    def put_if(self, key: str, body: BinaryIO, version: str | None) -> None:
+        condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
+        with _as_os_errors():
+            self.bucket.meta.client.put_object(
+                Bucket=self.bucket_name, Key=key, Body=body, ContentType=content_type_of(key), **condition
+            )
+
+    def get(self, key: str, most_bytes: int) -> tuple[bytes, str]:
+        with _as_os_errors():
+            found = self.bucket.meta.client.get_object(Bucket=self.bucket_name, Key=key)
+            with contextlib.closing(found["Body"]) as body:
+                return body.read(most_bytes + 1), found["ETag"]
+
+    def exists(self, name: str) -> bool:
+        with _as_os_errors():
+            return bool(super().exists(name))
 
     def signed_url(self, key: str, expires: int) -> str:
         return str(self.url(key, expire=max(60, int(expires - time.time()))))
@@ -49,6 +82,8 @@ def _as_os_errors() -> Iterator[None]:
             raise FileExistsError("that key is taken") from None
         if code in MISSING:
             raise FileNotFoundError("no such file") from None
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 403:
+            raise PermissionError("the store does not let us") from error
         raise OSError(f"the store answered {code}") from error
     except BotoCoreError as error:
         raise OSError(f"the store cannot be used: {type(error).__name__}") from error

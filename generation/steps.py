@@ -11,6 +11,8 @@ from django.conf import settings
 from generation import images, meshes, storage
 from generation.models import AssetKind, Item
 
+PUBLISH = "publish"
+
 
 class File(Protocol):
     """A checked file of any kind: `images.Picture`, `meshes.Model`."""
@@ -63,6 +65,7 @@ def make_thumbnail(item: Item) -> Sequence[Piece]:
 
 STEPS: dict[str, Step] = {
     "generate": Step(AssetKind.IMAGE),
+    PUBLISH: Step(None),  # moves another step's files to their final keys: `engine.publishing`
     "thumbnail": Step(AssetKind.THUMBNAIL, make_thumbnail),
     "verify": Step(None),
 }

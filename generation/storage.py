@@ -8,17 +8,19 @@ which prune removes; the other order would leave a success without a picture.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
+import io
 import os
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, BinaryIO, Protocol, cast
 from urllib.parse import quote, unquote, urljoin
-from uuid import UUID
 from uuid import UUID
 
 from django.conf import settings
@@ -26,7 +28,7 @@ from django.core.files.storage import FileSystemStorage, default_storage
 from django.core.signing import Signer
 from django.utils.crypto import constant_time_compare
 
-from generation.models import Item
+from generation.models import Asset, Item
 
 CHUNK_BYTES = 1024 * 1024
 LINK_SALT = "atelier.files"
@@ -42,6 +44,18 @@ class KeyTaken(StorageError):
 
 class KeyMissing(StorageError):
     """Nothing is stored under this key."""
+
+
+class StoreRefuses(StorageError):
+    """The store can be reached, and does not let us."""
+
+
+class FileTooLarge(StorageError):
+    """More is stored under this key than may be read."""
+
+
+class FileChanged(StorageError):
+    """Somebody else has written under this key meanwhile."""
 
 
 def work_key(item: Item, step: str, fence: int, extension: str) -> str:
@@ -70,11 +84,71 @@ def input_key(owner_id: UUID, asset_id: UUID, extension: str) -> str:
     return f"inputs/{owner_id}/{asset_id}.{extension}"
 
 
+def key_aside(asset: Asset) -> str:
+    """Name a file that had to make room at its final key: among the work of its own request."""
+    extension = asset.key.rpartition(".")[2]
+    return f"{'models' if extension == 'glb' else 'images'}/{asset.request_id}/{asset.pk}-replaced.{extension}"
+
+
+def story_folder(storage_id: str, session_id: str) -> str:
+    """Name the folder of a story's files, as its contract does; with a slash at its end."""
+    return f"users/{storage_id}/{session_id}/images/"
+
+
+def story_key(folder: str, *names: str) -> str:
+    """Name a file of a story."""
+    return folder + "/".join(names)
+
+
 def save(key: str, body: BinaryIO) -> None:
     """Store a file under a new key. Raises KeyTaken, or StorageError when the store cannot be reached."""
     body.seek(0)
     with _store_errors():
         _store().put_new(key, body)
+
+
+def replace(key: str, body: BinaryIO) -> None:
+    """Store a file in place of what may lie under the key. For keys that a contract fixes. Raises StorageError."""
+    body.seek(0)
+    with _store_errors():
+        _store().put(key, body)
+
+
+def copy(source: str, target: str) -> None:
+    """Store what lies under one key under another too, in place of what may lie there. Nothing passes through us.
+
+    Raises KeyMissing or StorageError.
+    """
+    with _store_errors():
+        _store().copy(source, target)
+
+
+def replace_if(key: str, data: bytes, version: str | None) -> None:
+    """Store a file in place of that version of it, which `read_small` gave; None: in place of nothing.
+
+    The condition is the store's own, so of several writers who read the same one wins. Raises FileChanged for the
+    others, or StorageError.
+    """
+    with _store_errors():
+        try:
+            _store().put_if(key, io.BytesIO(data), version)
+        except (FileExistsError, FileNotFoundError):
+            raise FileChanged("that file was written meanwhile") from None
+
+
+def read_small(key: str, most_bytes: int) -> tuple[bytes, str]:
+    """Read a file whole, and its version. Raises KeyMissing, FileTooLarge, StoreRefuses or StorageError."""
+    with _store_errors():
+        data, version = _store().get(key, most_bytes)
+    if len(data) > most_bytes:
+        raise FileTooLarge(f"more than {most_bytes} bytes")
+    return data, version
+
+
+def has(key: str) -> bool:
+    """Say whether anything is stored under a key. Raises StoreRefuses or StorageError."""
+    with _store_errors():
+        return default_storage.exists(key)
 
 
 def open_file(key: str) -> IO[bytes]:
@@ -160,8 +234,50 @@ class LocalFiles(FileSystemStorage):
             os.chmod(part.name, 0o640)
             os.link(part.name, target)
 
+    def put(self, key: str, body: BinaryIO) -> None:
+        target = Path(self.path(key))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".part-") as part:
+            shutil.copyfileobj(body, part, CHUNK_BYTES)
+            part.flush()
+            os.chmod(part.name, 0o640)
+            _take_place(Path(part.name), target)
+
+    def copy(self, source: str, target: str) -> None:
+        path = Path(self.path(target))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _take_place(Path(self.path(source)), path)
+
+    def put_if(self, key: str, body: BinaryIO, version: str | None) -> None:
+        target = Path(self.path(key))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)  # ends with us, however we end
+            found = hashlib.sha256(target.read_bytes()).hexdigest() if target.exists() else None
+            if found != version:
+                raise FileExistsError(key)
+            self.put(key, body)
+        finally:
+            os.close(folder)
+
+    def get(self, key: str, most_bytes: int) -> tuple[bytes, str]:
+        with open(self.path(key), "rb") as file:
+            data = file.read(most_bytes + 1)
+        return data, hashlib.sha256(data).hexdigest()
+
     def signed_url(self, key: str, expires: int) -> str:
         return f"/files/{quote(key)}?expires={expires}&signature={_signature(key, expires)}"
+
+
+def _take_place(source: Path, target: Path) -> None:
+    """Give a file a second name, at once in place of whatever had that name. Content is never written twice."""
+    link = target.with_name(f".link-{uuid.uuid4()}")
+    os.link(source, link)
+    try:
+        os.replace(link, target)
+    finally:
+        link.unlink(missing_ok=True)  # still there when both were the same file already
 
 
 CONTENT_TYPES = {
@@ -171,6 +287,7 @@ CONTENT_TYPES = {
     "glb": "model/gltf-binary",
     "obj": "model/obj",
     "json": "application/json",
+    "md": "text/markdown",
 }
 
 
@@ -194,6 +311,14 @@ class Store(Protocol):
 
     def put_new(self, key: str, body: BinaryIO) -> None: ...
 
+    def put(self, key: str, body: BinaryIO) -> None: ...
+
+    def copy(self, source: str, target: str) -> None: ...
+
+    def put_if(self, key: str, body: BinaryIO, version: str | None) -> None: ...
+
+    def get(self, key: str, most_bytes: int) -> tuple[bytes, str]: ...
+
     def signed_url(self, key: str, expires: int) -> str: ...
 
 
@@ -208,7 +333,9 @@ def _store_errors() -> Iterator[None]:
         yield
     except FileExistsError:
         raise KeyTaken("that key is taken") from None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise KeyMissing("no such file") from None
+    except PermissionError:
+        raise StoreRefuses("the store does not let us") from None
     except OSError as error:
         raise StorageError(f"the store cannot be used: {type(error).__name__}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from generation import events, lanes, retry, states
+from generation import events, images, lanes, meshes, retry, states, storage
 from generation.claim import Claim, fair_rank
 from generation.engine import closing
 from generation.engine.again import survives_restart
@@ -14,7 +14,7 @@ from generation.engine.keeping import end_step
 from generation.models import Attempt, HoldReason, Item, ItemStatus, Outcome, Stage
 from generation.plan import INTERNAL
 from generation.retry import Verdict
-from providers.errors import AnswerLost, ProviderError
+from providers.errors import AnswerLost, ProviderError, Refused
 
 GENERIC_MESSAGE = "The generation failed."
 
@@ -92,10 +92,17 @@ def _requeue(change: events.Change, item: Item, candidate: int, **fields: Any) -
 
 
 def bug_of(bug: Exception) -> ProviderError:
-    """Dress an unexpected exception as an error without a class; its text goes to staff only."""
-    return ProviderError(
-        "UNKNOWN_ERROR", GENERIC_MESSAGE, retryable=False, unclassified=True, detail=f"{type(bug).__name__}: {bug}"
-    )
+    """Dress an exception of our own as an error; its text goes to staff only.
+
+    A store that cannot be used may be usable soon, and nothing was asked for or lost. What cannot be read will not
+    be read later. Anything else is a bug, an error without a class.
+    """
+    detail = f"{type(bug).__name__}: {bug}"
+    if isinstance(bug, storage.StorageError):
+        return ProviderError("STORAGE_ERROR", "The files cannot be reached at present.", retryable=True, detail=detail)
+    if isinstance(bug, images.BadPicture | meshes.BadModel):
+        return Refused("The input could not be processed.", detail=detail)
+    return ProviderError("UNKNOWN_ERROR", GENERIC_MESSAGE, retryable=False, unclassified=True, detail=detail)
 
 
 @survives_restart

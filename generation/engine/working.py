@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -23,10 +23,11 @@ from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone, end_attempt
 from generation.engine.judging import take
 from generation.engine.keeping import Result, adopted, park, settle, store
+from generation.engine.publishing import publish
 from generation.engine.stumbling import bug_of, lose, stumble
 from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome, rows
 from generation.plan import INTERNAL, StepPlan
-from generation.steps import STEPS, Piece
+from generation.steps import PUBLISH, STEPS
 from providers import registry
 from providers.base import Call, Made, Pending
 from providers.errors import ProviderError
@@ -113,26 +114,30 @@ def _inputs(item: Item, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _work_ourselves(claim: Claim) -> None:
     """Do a step of our own. One that is not required never fails the item: the step ends without a result."""
-    plan, step = claim.item.step_plan, STEPS[claim.item.step_name]
+    plan = claim.item.step_plan
     connection.close()
     try:
-        if step.work is None:
-            raise LookupError(f"step {plan.name} has no work of its own")
-        result = _made_by_us(claim, step.work(claim.item))
+        if plan.name == PUBLISH:
+            publish(claim)
+        else:
+            settle(claim, _made_by_us(claim))
+    except Gone:
+        raise
     except Exception as error:
         log.warning("a step of our own failed", exc_info=True, extra={"item": claim.item.public_id})
         if plan.required:
             stumble(claim, bug_of(error))
         else:
             settle(claim, None, error=f"{type(error).__name__}: {error}")
-        return
-    settle(claim, result)
 
 
-def _made_by_us(claim: Claim, pieces: Sequence[Piece]) -> Result:
-    """Store what a step of our own made. Raises StorageError."""
+def _made_by_us(claim: Claim) -> Result:
+    """Make what a step of our own makes, and store it. Raises whatever goes wrong."""
+    work = STEPS[claim.item.step_name].work
+    if work is None:
+        raise LookupError(f"step {claim.item.step_name} has no work of its own")
     made = {}
-    for piece in pieces:
+    for piece in work(claim.item):
         name = "-".join(filter(None, (claim.item.step_name, piece.name)))
         made[storage.work_key(claim.item, name, claim.fence, piece.file.extension)] = piece
     result = Result(made)

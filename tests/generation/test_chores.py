@@ -113,7 +113,7 @@ def test_prune_clears_what_is_past_its_time_and_keeps_what_belongs_to_someone(
     old, item = timezone.now() - timedelta(days=400), submit_one(alice, thumbnail=True)
     work_until_quiet()
     storage.save("images/orphan/nobody-1.png", io.BytesIO(b"left by a crash"))
-    storage.save("inputs/elsewhere.png", io.BytesIO(b"not ours to clear"))
+    storage.save("users/elsewhere.png", io.BytesIO(b"not ours to clear"))
     # Received and stored, its worker dead: the next hand will adopt it.
     adopted = submit_one(alice)
     attempt = take().attempt_id
@@ -135,7 +135,7 @@ def test_prune_clears_what_is_past_its_time_and_keeps_what_belongs_to_someone(
     assert all((media / asset.key).exists() for asset in Asset.objects.filter(item=item))
     assert Asset.objects.count() == 2
     assert (media / "images/a/b-1.png").exists()
-    assert (media / "inputs/elsewhere.png").exists()
+    assert (media / "users/elsewhere.png").exists()
     assert not (media / "images/orphan/nobody-1.png").exists()
     assert list(Chore.objects.all()) == [waiting]
     engine.cancel(adopted.request_id)

@@ -56,6 +56,17 @@ def test_a_file_is_stored_once_and_read_back() -> None:
     assert not storage.matches("images/a.png", len(DATA), hashlib.sha256(b"another").hexdigest())
 
 
+def test_a_fixed_key_takes_another_file() -> None:
+    storage.save("images/a.png", io.BytesIO(DATA))
+    storage.replace("users/a.png", io.BytesIO(b"older"))
+    storage.copy("images/a.png", "users/a.png")
+    assert storage.read("users/a.png") == DATA
+    with requests.get(storage.link("users/a.png", "http://desk/"), timeout=5) as answer:
+        assert answer.headers["Content-Type"] == "image/png"
+    with pytest.raises(storage.KeyMissing):
+        storage.copy("images/nobody.png", "users/a.png")
+
+
 def test_a_missing_file_is_said_to_be_missing() -> None:
     with pytest.raises(storage.KeyMissing):
         storage.read("images/nobody.png")

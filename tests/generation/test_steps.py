@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from config.models import User
-from generation import engine, meshes, storage
+from generation import engine, images, meshes, prune, storage
 from generation.engine import keeping, leases
-from generation.models import Asset, Attempt, Item
-from generation.plan import StepPlan
+from generation.engine import publishing as publishing_room
+from generation.models import Asset, AssetKind, Attempt, Item
+from generation.plan import RetryPolicy, StepPlan
+from generation.steps import STEPS, Piece, Step
 from providers.simulator import models
 from tests.generation.support import (
     HUGGINGFACE,
@@ -40,6 +44,24 @@ def submit_steps(owner: User, *steps: StepPlan, operation: str = "text-to-image"
     plan = make_plan(owner, providers=[HUGGINGFACE])
     first = replace(plan.items[0].steps[0], operation=operation)
     return engine.submit(replace(plan, items=(replace(plan.items[0], steps=(first, *steps), **item),))).items.get()
+
+
+class Killed(BaseException):
+    """As good as kill -9 to everything that catches exceptions."""
+
+
+def die_in(monkeypatch: pytest.MonkeyPatch, place: Any, name: str) -> None:
+    """Work the next claim up to a function, where the worker dies; its lease ends."""
+
+    def die(*args: Any, **kwargs: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, name, die)
+        with pytest.raises(Killed):
+            engine.work(take())
+    let_leases_end()
+    leases.expire_leases()
 
 
 def test_a_plan_knows_the_id_of_its_request_before_it_is_stored(alice: User) -> None:
@@ -108,22 +130,174 @@ def test_an_answer_with_something_else_in_it_fails_and_is_refunded(
 
 
 def test_a_model_that_is_taken_over_brings_its_preview(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Killed(BaseException):
-        pass
-
-    def die(*args: Any, **kwargs: Any) -> None:
-        raise Killed
-
     vendor = stand_in(monkeypatch, making(GLB, PREVIEW))
     item = submit_steps(alice, THUMBNAIL, operation="text-to-model")
-    with monkeypatch.context() as patched:
-        patched.setattr(keeping, "settle", die)
-        with pytest.raises(Killed):
-            engine.work(take())
-    let_leases_end()
-    leases.expire_leases()
+    die_in(monkeypatch, keeping, "settle")
     work_until_quiet()
     assert (fresh(item).status, len(vendor.calls)) == ("SUCCEEDED", 1)
     assert outcomes(item) == ["adopted", "made", "made"]
     assert sorted(asset.kind for asset in item.assets.all()) == ["model", "preview", "thumbnail"]
     assert storage.read(fresh(item).results["generate"]["preview"]["key"]) == PREVIEW[0]
+
+
+# --- Publishing --------------------------------------------------------------------------------------
+
+FINAL = "users/alice/tides/images/Tides/1. Hook/generated_images/image_1.png"
+
+
+def publishing(to: Any = FINAL, **inputs: Any) -> StepPlan:
+    return StepPlan("publish", "publish", {"from": "generate", "to": to, **inputs}, retry=RetryPolicy(base_s=0))
+
+
+def make_old(media: Path) -> None:
+    for path in media.rglob("*"):
+        os.utime(path, (0, 0))
+
+
+def files(media: Path) -> list[str]:
+    return sorted(str(path.relative_to(media)) for path in media.rglob("*") if path.is_file())
+
+
+def test_a_result_is_published_under_its_final_key(alice: User, monkeypatch: pytest.MonkeyPatch, media: Path) -> None:
+    stand_in(monkeypatch, making(picture()))
+    item = submit_steps(alice, publishing(), THUMBNAIL)
+    work_until_quiet()
+    done = fresh(item)
+    assert (done.status, done.results["generate"]["key"]) == ("SUCCEEDED", FINAL)
+    assert (done.results["generate"]["width"], done.results["generate"]["starts"]) == (64, 1)
+    published = item.assets.get(kind="image")
+    assert (published.key, published.step) == (FINAL, "generate")
+    assert storage.matches(FINAL, published.size_bytes, published.sha256)
+    assert files(media) == sorted([FINAL, item.assets.get(kind="thumbnail").key]), "the work object is gone"
+    assert outcomes(item) == ["made", "made", "made"]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_a_contract_that_wants_a_png_gets_one(
+    alice: User, monkeypatch: pytest.MonkeyPatch, media: Path, kind: str
+) -> None:
+    stand_in(monkeypatch, making((picture(kind), "", "result")))
+    item = submit_steps(alice, publishing(**{"as": "png"}))
+    work_until_quiet()
+    published = item.assets.get()
+    assert (published.key, published.content_type) == (FINAL, "image/png")
+    assert fresh(item).results["generate"]["content_type"] == "image/png"
+    assert storage.matches(FINAL, published.size_bytes, published.sha256)
+    with Image.open(io.BytesIO(storage.read(FINAL))) as image:
+        assert (image.format, image.size) == ("PNG", (64, 48))
+    assert files(media) == [FINAL]
+
+
+def test_a_model_and_its_preview_keep_together(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, making(GLB, PREVIEW))
+    item = submit_steps(alice, publishing("models/task-1/x_model.glb"), THUMBNAIL, operation="text-to-model")
+    work_until_quiet()
+    made = fresh(item).results["generate"]
+    assert (made["key"], fresh(item).status) == ("models/task-1/x_model.glb", "SUCCEEDED")
+    assert {asset.key for asset in item.assets.exclude(kind="thumbnail")} == {made["key"], made["preview"]["key"]}
+
+
+def test_anothers_file_is_not_overwritten(alice: User, bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, making(picture(colour="red")), making(picture(colour="blue")))
+    first = submit_steps(alice, publishing())
+    work_until_quiet()
+    second = submit_steps(bob, publishing())
+    work_until_quiet()
+    assert (fresh(first).status, fresh(second).status) == ("SUCCEEDED", "FAILED")
+    assert (fresh(second).error_code, balance(bob)) == ("STORAGE_ERROR", 100)
+    assert storage.read(FINAL) == picture(colour="red")
+
+
+def test_an_older_file_that_may_be_overwritten_is_put_aside_with_its_row(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, making(picture(colour="red")), making(picture(colour="blue")))
+    first = submit_steps(alice, publishing(overwrite=True))
+    work_until_quiet()
+    second = submit_steps(alice, publishing(overwrite=True))
+    engine.work(take())
+    die_in(monkeypatch, publishing_room, "_settle")
+    assert storage.read(FINAL) == picture(colour="blue"), "copied, and nobody has said so yet"
+    work_until_quiet()
+    assert (fresh(second).status, second.assets.get().key) == ("SUCCEEDED", FINAL)
+    assert storage.read(FINAL) == picture(colour="blue")
+    older = first.assets.get()
+    assert older.key != FINAL
+    assert storage.read(older.key) == picture(colour="red")
+
+
+@pytest.mark.parametrize("place", [(storage, "copy"), (publishing_room, "_settle"), (storage, "delete")])
+def test_whatever_publishing_is_killed_at_it_happens_once(
+    alice: User, monkeypatch: pytest.MonkeyPatch, media: Path, place: tuple[Any, str]
+) -> None:
+    vendor = stand_in(monkeypatch, making(picture()))
+    item = submit_steps(alice, publishing())
+    engine.work(take())
+    die_in(monkeypatch, *place)
+    work_until_quiet()
+    assert (fresh(item).status, len(vendor.calls), balance(alice)) == ("SUCCEEDED", 1, 98)
+    assert [asset.key for asset in item.assets.all()] == [FINAL]
+    make_old(media)
+    assert prune.prune()["orphans"] == (place[1] == "delete"), "a work object that was left behind"
+    assert files(media) == [FINAL]
+
+
+def test_what_was_copied_for_an_item_that_was_cancelled_is_pruned(
+    alice: User, monkeypatch: pytest.MonkeyPatch, media: Path, settings: Any
+) -> None:
+    stand_in(monkeypatch, making(picture()))
+    item, copy = submit_steps(alice, publishing()), storage.copy
+
+    def copy_and_be_cancelled(source: str, target: str) -> None:
+        copy(source, target)
+        engine.cancel(item.request_id)
+
+    engine.work(take())
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "copy", copy_and_be_cancelled)
+        engine.work(take())
+    engine.sweep()
+    let_leases_end()
+    engine.sweep()
+    assert (fresh(item).status, outcomes(item)) == ("CANCELLED", ["made", "lost"])
+    assert FINAL in files(media)
+    settings.KEEP_ORPHANS_DAYS = 0
+    assert prune.prune()["orphans"] == 1
+    assert files(media) == [item.assets.get().key], "its picture was made and is its owner's"
+
+
+def test_a_store_that_is_away_is_waited_for_and_at_last_refunded(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: str, target: str) -> None:
+        raise storage.StorageError("the store cannot be used: TimeoutError")
+
+    vendor = stand_in(monkeypatch, making(picture()))
+    item = submit_steps(alice, publishing())
+    monkeypatch.setattr(storage, "copy", refuse)
+    work_until_quiet()
+    now = fresh(item)
+    assert (now.status, now.error_code, now.error_retryable, balance(alice)) == ("FAILED", "STORAGE_ERROR", True, 100)
+    assert (len(vendor.calls), outcomes(item)) == (1, ["made", "failed", "failed", "failed"])
+    engine.reopen(item.request_id, actor="stella")
+    monkeypatch.undo()
+    work_until_quiet()
+    assert (fresh(item).status, item.assets.get().key) == ("SUCCEEDED", FINAL), "goes on where it stood"
+
+
+def test_several_files_of_a_step_are_kept_and_published_by_name(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def make_two(item: Item) -> list[Piece]:
+        with storage.open_file(item.results["generate"]["key"]) as body:
+            small = images.thumbnail(body, 32)  # type: ignore[arg-type]
+        return [Piece(AssetKind.EXPORT, small, name) for name in ("feed", "story")]
+
+    monkeypatch.setitem(STEPS, "exports", Step(AssetKind.EXPORT, make_two))
+    stand_in(monkeypatch, making(picture()))
+    exports = StepPlan("exports", "exports", required=False)
+    final = publishing({"feed": "poses/g/exports/p_feed.webp", "story": "poses/g/exports/p_story.webp"})
+    item = submit_steps(alice, exports, replace(final, inputs={**final.inputs, "from": "exports"}))
+    work_until_quiet()
+    left = fresh(item).results["exports"]["files"]
+    assert {name: one["key"] for name, one in left.items()} == final.inputs["to"]
+    assert left["feed"]["width"] == 32
+    found = {asset.name: asset for asset in item.assets.filter(step="exports")}
+    assert {name: asset.key for name, asset in found.items()} == final.inputs["to"]
+    assert all(storage.matches(asset.key, asset.size_bytes, asset.sha256) for asset in found.values())

@@ -49,6 +49,20 @@ def test_of_eight_that_save_at_once_one_is_stored_whole() -> None:
     assert storage.read("images/one") == bodies[outcomes.index(None)]
 
 
+def test_a_fixed_key_takes_another_file_at_once_and_leaves_nothing_beside_it(stored: bytes, media: Path) -> None:
+    storage.replace(KEY, io.BytesIO(b"another"))
+    assert storage.read(KEY) == b"another"
+    storage.replace("users/a/new.png", io.BytesIO(b"new"))
+    storage.copy("users/a/new.png", KEY)
+    storage.copy(KEY, KEY)
+    assert storage.read(KEY) == storage.read("users/a/new.png") == b"new"
+    storage.replace("users/a/new.png", io.BytesIO(b"newer"))
+    assert storage.read(KEY) == b"new", "a copy is a file of its own"
+    assert len([path for path in media.rglob("*") if path.is_file()]) == 2
+    with pytest.raises(storage.KeyMissing):
+        storage.copy("users/a/none.png", KEY)
+
+
 @pytest.mark.parametrize("key", ["../outside.png", "images/../../outside.png", "/etc/outside.png"])
 def test_a_key_does_not_leave_the_folder(key: str, media: Path) -> None:
     with pytest.raises(SuspiciousFileOperation):
