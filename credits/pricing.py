@@ -34,7 +34,10 @@ def quotes(keys: Iterable[str], *, provider: str = "", model: str = "") -> dict[
     """Price several operations, by one query. Raises OperationUnavailable for the first without a price."""
     wanted = list(dict.fromkeys(keys))
     with sql.cursor() as cursor:
-        cursor.execute(_PRICES, {"keys": wanted, "providers": [provider, ""], "models": [model, ""]})
+        cursor.execute(
+            _PRICES.format(keys=", ".join(["%s"] * len(wanted))),
+            [*wanted, provider, model],
+        )
         found = {row[0]: Quote(*row) for row in cursor.fetchall()}
     for key in wanted:
         if key not in found:
@@ -46,6 +49,6 @@ def quotes(keys: Iterable[str], *, provider: str = "", model: str = "") -> dict[
 # of a key comes last.
 _PRICES = """
 SELECT operation_key, provider, model, credits_cost, api_cost_usd FROM credits_price
-WHERE operation_key = ANY(%(keys)s) AND provider = ANY(%(providers)s) AND model = ANY(%(models)s) AND is_active
+WHERE operation_key IN ({keys}) AND provider IN (%s, '') AND model IN (%s, '') AND is_active
 ORDER BY provider <> '', model <> ''
 """
