@@ -58,7 +58,8 @@ def _moves(claim: Claim, inputs: Mapping[str, Any]) -> list[Move]:
     """What has to move where, and where it will lie if we die in between. Three queries."""
     item = claim.item
     files, to = _files(item, inputs["from"]), inputs["to"]
-    targets: dict[str, str] = {"": to} if isinstance(to, str) else to
+    wanted: dict[str, str] = {"": to} if isinstance(to, str) else to
+    targets = {name: _named(wanted[name], files[name], inputs.get("as", "")) for name in wanted if name in files}
     keys = {files[name]["key"]: name for name in files if files[name]["key"] != targets.get(name, files[name]["key"])}
     assets = Asset.objects.filter(item=item, key__in=keys)
     lying = {asset.key: asset for asset in Asset.objects.filter(key__in=list(targets.values()))}
@@ -70,6 +71,11 @@ def _moves(claim: Claim, inputs: Mapping[str, Any]) -> list[Move]:
             raise storage.KeyTaken("another result lies under that key")
         rows.update(Attempt, claim.attempt_id, to={"key": move.target})
     return moves
+
+
+def _named(key: str, file: Mapping[str, Any], wanted: str) -> str:
+    extension = wanted or file["key"].rpartition(".")[2]
+    return key.replace("{extension}", extension)
 
 
 def _files(item: Item, step: str) -> dict[str, dict[str, Any]]:

@@ -188,6 +188,18 @@ def test_a_contract_that_wants_a_png_gets_one(
     assert files(media) == [FINAL]
 
 
+@pytest.mark.parametrize(
+    ("kind", "wanted", "extension"), [("JPEG", "", "jpg"), ("WEBP", "", "webp"), ("WEBP", "png", "png")]
+)
+def test_a_final_key_may_leave_the_extension_to_what_was_made(
+    alice: User, monkeypatch: pytest.MonkeyPatch, kind: str, wanted: str, extension: str
+) -> None:
+    stand_in(monkeypatch, making((picture(kind), "", "result")))
+    item = submit_steps(alice, publishing("images/task-1/x_0.{extension}", **{"as": wanted}))
+    work_until_quiet()
+    assert item.assets.get().key == fresh(item).results["generate"]["key"] == f"images/task-1/x_0.{extension}"
+
+
 def test_a_model_and_its_preview_keep_together(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, making(GLB, PREVIEW))
     item = submit_steps(alice, publishing("models/task-1/x_model.glb"), THUMBNAIL, operation="text-to-model")
