@@ -28,26 +28,28 @@ AS_PNG = "png"
 
 @dataclass(frozen=True)
 class Move:
-    """A file on its way: its row, its final key, which of the step's several it is, whose file lies there now."""
+    """A file on its way: its row, its final key, whose step's it is and which of several, whose file lies there now."""
 
     asset: Asset
     target: str
+    step: str
     name: str
     older: Asset | None
     converted: File | None = None
 
 
 def publish(claim: Claim) -> None:
-    """Copy a step's result to its final key and end this step. Raises KeyTaken, StorageError, BadPicture or Gone.
+    """Copy results to their final keys and end this step. Raises KeyTaken, StorageError, BadPicture or Gone.
 
-    inputs: `from` names the step; `to` is the key, or a key for each name of its several files; `as` is `png` where
-    the contract wants one whatever was made; with `overwrite` another item's file may lie there.
+    inputs: `from` names the step; `to` is the key, or a key for each name of its several files. Several steps at once
+    stand in `moves`, step -> what `to` would be; one that left nothing is passed over. `as` is `png` where the
+    contract wants one whatever was made; with `overwrite` another item's file may lie there.
     """
     inputs = claim.item.step_plan.inputs
     moves = _moves(claim, inputs)
     connection.close()
     moves = [_copied(move, inputs.get("as", "")) for move in moves]
-    _settle(claim, inputs["from"], moves)
+    _settle(claim, moves)
     connection.close()
     for move in moves:
         with contextlib.suppress(storage.StorageError):
@@ -57,14 +59,20 @@ def publish(claim: Claim) -> None:
 def _moves(claim: Claim, inputs: Mapping[str, Any]) -> list[Move]:
     """What has to move where, and where it will lie if we die in between. Three queries."""
     item = claim.item
-    files, to = _files(item, inputs["from"]), inputs["to"]
-    wanted: dict[str, str] = {"": to} if isinstance(to, str) else to
-    targets = {name: _named(wanted[name], files[name], inputs.get("as", "")) for name in wanted if name in files}
-    keys = {files[name]["key"]: name for name in files if files[name]["key"] != targets.get(name, files[name]["key"])}
+    sources: Mapping[str, Any] = inputs.get("moves") or {inputs["from"]: inputs["to"]}
+    keys: dict[str, tuple[str, str]] = {}  # where a file lies -> its step, its name
+    targets: dict[tuple[str, str], str] = {}
+    for step, to in sources.items():
+        files = _files(item, step)
+        for name, key in {"": to}.items() if isinstance(to, str) else to.items():
+            if name in files:
+                targets[step, name] = _named(key, files[name], inputs.get("as", ""))
+                if files[name]["key"] != targets[step, name]:
+                    keys[files[name]["key"]] = (step, name)
     assets = Asset.objects.filter(item=item, key__in=keys)
     lying = {asset.key: asset for asset in Asset.objects.filter(key__in=list(targets.values()))}
     moves = [
-        Move(asset, targets[keys[asset.key]], keys[asset.key], lying.get(targets[keys[asset.key]])) for asset in assets
+        Move(asset, targets[keys[asset.key]], *keys[asset.key], lying.get(targets[keys[asset.key]])) for asset in assets
     ]
     for move in moves:
         if move.older and not inputs.get("overwrite"):
@@ -105,9 +113,9 @@ def _put_aside(older: Asset) -> None:
 
 
 @survives_restart
-def _settle(claim: Claim, step: str, moves: list[Move]) -> None:
+def _settle(claim: Claim, moves: list[Move]) -> None:
     item = claim.item
-    item.results = {**item.results, step: _shown(item, step, moves)}
+    item.results = {**item.results, **_shown(item, moves)}
     with events.change(item.request_id) as change:
         end_step(change, item, claim.fence, {})
         for move in moves:
@@ -125,10 +133,15 @@ def _settle(claim: Claim, step: str, moves: list[Move]) -> None:
         )
 
 
-def _shown(item: Item, step: str, moves: list[Move]) -> dict[str, Any]:
-    """What the step left behind, with the final keys in the place of the old."""
-    left, files = item.results.get(step, {}), _files(item, step)
+def _shown(item: Item, moves: list[Move]) -> dict[str, Any]:
+    """What the steps left behind, with the final keys in the place of the old."""
+    shown: dict[str, Any] = {}
     for move in moves:
+        left = shown.get(move.step, item.results[move.step])
         now = {"key": move.target, **({"content_type": move.converted.content_type} if move.converted else {})}
-        files = {**files, move.name: {**files[move.name], **now}}
-    return {**left, **files[""]} if "" in files else {**left, "files": files} if files else left
+        if move.name:
+            files = left["files"]
+            shown[move.step] = {**left, "files": {**files, move.name: {**files[move.name], **now}}}
+        else:
+            shown[move.step] = {**left, **now}
+    return shown
