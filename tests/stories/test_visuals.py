@@ -210,7 +210,7 @@ def test_a_provider_that_cannot_gives_way_to_the_next(alices: Customer, simulato
     request_id = alices.submitted()
     work()
     status = alices.status(request_id)
-    assert (status["status"], status["result"]["provider"]) == ("completed", "provider_g")
+    assert (status["status"], status["result"]["provider"]) == ("completed", "provider_a")
     assert status["metadata"]["attempts"] == 1  # moving on is no start
 
 
