@@ -25,6 +25,6 @@ def remove_price(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("credits", "0003_prices_visuals")]
+    dependencies = [("credits", "0004_prices_makeit3d")]
 
     operations = [migrations.RunPython(add_price, remove_price)]
