@@ -353,7 +353,7 @@ if STORAGE_BACKEND == "s3":
             "client_config": Config(
                 connect_timeout=5,
                 read_timeout=30,
-                retries={"max_attempts": 3, "mode": "standard"},
+                retries={"total_max_attempts": 3, "mode": "standard"},  # with exponential back-off
                 signature_version="s3v4",
                 s3={"addressing_style": "path"} if STORAGE_ENDPOINT_URL else None,
             ),
@@ -402,6 +402,22 @@ MAKEIT3D_CALL_TIMEOUT_S = env.number("MAKEIT3D_CALL_TIMEOUT_S", 300.0)
 # From the first start to the end of all tries; what is not made by then fails and is refunded.
 MAKEIT3D_DEADLINE_S = env.integer("MAKEIT3D_DEADLINE_S", 1800, low=1)
 MAKEIT3D_RETRY_BASE_S = env.number("MAKEIT3D_RETRY_BASE_S", 5.0)
+
+# --- Story-images door ---------------------------------------------------------------------------
+
+STORY_MAX_PARALLEL_SEGMENTS = env.integer("STORY_MAX_PARALLEL_SEGMENTS", 8, low=1, high=50)
+# A picture with text in it is drawn anew at once; true asks the checker again before, and takes any clean answer.
+STORY_REASK_ON_TEXT = env.boolean("STORY_REASK_ON_TEXT", False)
+# After so many failures in a row a picture is drawn by the fallback model.
+STORY_FALLBACK_AFTER = env.integer("STORY_FALLBACK_AFTER", 2, low=1)
+# Pauses before another pass: full jitter of base * 2^n seconds, at most cap; after a rate limit likewise.
+STORY_RETRY_BASE_S = env.number("STORY_RETRY_BASE_S", 2.0)
+STORY_RETRY_CAP_S = env.number("STORY_RETRY_CAP_S", 15.0)
+STORY_RATE_LIMIT_BASE_S = env.number("STORY_RATE_LIMIT_BASE_S", 5.0)
+STORY_RATE_LIMIT_CAP_S = env.number("STORY_RATE_LIMIT_CAP_S", 60.0)
+STORY_RATE_LIMIT_STARTS = env.integer("STORY_RATE_LIMIT_STARTS", 5, low=1)
+# How long one picture may be at its provider.
+STORY_PARK_S = env.number("STORY_PARK_S", 300.0, low=1.0)
 
 # --- Console -------------------------------------------------------------------------------------
 
