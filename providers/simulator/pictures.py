@@ -16,7 +16,7 @@ import struct
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
@@ -254,8 +254,26 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _pad_png(body: bytes, missing: int) -> bytes:
-    end = len(body) - 12
-    return body[:end] + (_chunk(b"paDd", bytes(missing - 12)) if missing >= 12 else b"") + body[end:]
+    """Pad the pixels' own stream, so that whoever cuts metadata out keeps every byte; the rest is a chunk of its own."""
+    chunks = list(_chunks(body))
+    packer = zlib.compressobj(9)
+    pixels = zlib.decompress(b"".join(data for kind, data in chunks if kind == b"IDAT"))
+    packed, tail = packer.compress(pixels) + packer.flush(zlib.Z_SYNC_FLUSH), packer.flush()
+    first, *others = [_chunk(kind, data) for kind, data in chunks if kind != b"IDAT"]
+    empty = b"\x00\x00\x00\xff\xff"  # a stored block of no bytes
+    held = len(body[:8]) + len(packed) + len(tail) + 12 + sum(map(len, (first, *others)))
+    spare = len(body) + missing - held - 12
+    data = packed + empty * max(0, spare // 5) + tail
+    rest = [_chunk(b"paDd", bytes(spare % 5))] if spare >= 0 else []
+    return b"".join((body[:8], first, *others[:-1], _chunk(b"IDAT", data), *rest, others[-1]))
+
+
+def _chunks(body: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 8
+    while at < len(body):
+        (length,) = struct.unpack_from(">I", body, at)
+        yield body[at + 4 : at + 8], body[at + 8 : at + 8 + length]
+        at += 12 + length
 
 
 def _pad_jpeg(body: bytes, missing: int) -> bytes:
