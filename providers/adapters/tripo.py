@@ -144,7 +144,8 @@ class Tripo(Provider):
                 pass
             case strange:  # perhaps a new word for being at it; our own deadline ends it
                 log.warning("a task in a state that is not known", extra={"state": redact(strange, 40)})
-        return Pending(remote_id, self.conf["POLL_S"], answers.progress(task))
+        # An import's percents are none of the model's: the bar would fall back when the texture begins.
+        return Pending(remote_id, self.conf["POLL_S"], None if stage == IMPORT else answers.progress(task))
 
     def _ask(self, task_id: str, deadline: Deadline) -> dict[str, Any]:
         """One question about a task. A task that the vendor no longer knows is an answer lost."""

@@ -218,6 +218,14 @@ def test_progress_is_the_vendors_own(tripo: Tripo, simulator: Remote) -> None:
     assert {one.remote_id for one in seen if isinstance(one, Pending)} == {first.remote_id}
 
 
+def test_an_import_moves_no_bar(tripo: Tripo, simulator: Remote) -> None:
+    wanted = call("refine-model", model=GLB)
+    first = tripo.run(wanted)
+    assert isinstance(first, Pending)
+    simulator.faults("tripo", "progress-backwards", percents=[80])
+    assert tripo.poll(first.remote_id, wanted) == Pending(first.remote_id, 3.0, None)
+
+
 def test_a_state_without_a_meaning_is_waited_out_and_logged(
     tripo: Tripo, simulator: Remote, caplog: pytest.LogCaptureFixture
 ) -> None:
