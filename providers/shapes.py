@@ -52,6 +52,12 @@ def nearest_ratio(inputs: Mapping[str, Any], ratios: Iterable[str]) -> str:
     return min(ratios, key=lambda ratio: abs(math.log(_ratio(ratio) * height / width)))
 
 
+def unread(inputs: Mapping[str, Any], known: Iterable[str]) -> tuple[str, ...]:
+    """Names of inputs that were given and that are not among the known; seed 0 is no wish."""
+    given = {name for name, value in inputs.items() if value not in (None, "", [], ()) and (name, value) != ("seed", 0)}
+    return tuple(sorted(given - set(known)))
+
+
 def alpha_mask(mask: bytes, size: tuple[int, int]) -> bytes:
     """Turn our mask into a PNG whose transparent pixels are where to change, of exactly `size`.
 

@@ -5,6 +5,7 @@ Looks at heads and tails only and decodes no pixel; the guarded decoder of the d
 
 from __future__ import annotations
 
+import io
 import struct
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -40,6 +41,11 @@ def look(file: BinaryIO, size_bytes: int) -> Look:
     if head[:4] == b"glTF":
         return Look("model/gltf-binary", size_bytes >= 20 and size_bytes >= _le32(head, 8))
     return Look("", False)
+
+
+def look_at(data: bytes) -> Look:
+    """The same for bytes in hand."""
+    return look(io.BytesIO(data), len(data))
 
 
 def _le32(data: bytes, at: int) -> int:

@@ -1,11 +1,13 @@
 """OpenAI Images: generations and edits, synchronous, base64 in JSON (spec 2.3.0).
 
 One picture per call. There is no seed, negative prompt, guidance, job id or cancel, so a lost answer
-is lost. `style` and `response_format` belong to retired models and are refused by the current ones.
+is lost. `style` and `response_format` belong to retired models and are refused by the current ones; the words of
+those models for quality are understood.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,16 +19,19 @@ from providers import errors, shapes, sniff
 from providers.base import Call, Made, Provider
 from providers.errors import ProviderError
 from providers.lift import NotJSON, lift
-from providers.spool import Spool
 from providers.transport import Answer, Outgoing, clamp_wait, error_for, retry_after_s
 from providers.wire import Deadline
 
-QUALITIES = ("low", "medium", "high")
+QUALITIES = {"auto": "auto", "low": "low", "medium": "medium", "high": "high", "standard": "medium", "hd": "high"}
+BACKGROUNDS = ("auto", "opaque", "transparent")
+FORMATS = ("png", "jpeg", "webp")
 # Older models know these sizes only; current ones any multiple of 16 from 1:3 to 3:1.
 FIXED_SIZES = ((1024, 1024), (1536, 1024), (1024, 1536))
 MOST_PIXELS, LONGEST = 2560 * 1440, 3840
-MOST_IMAGES, PROMPT_CHARS = 16, 32_000
+MOST_IMAGES, IMAGE_BYTES, PROMPT_CHARS = 16, 50_000_000, 32_000
+KNOWN = ("prompt", "width", "height", "aspect_ratio", "quality", "background", "output_format")
 
+_FILES = ("images", "mask")
 _FILTERED = ("moderation_blocked", "content_policy_violation")
 _EMPTY = (
     "insufficient_quota",
@@ -46,7 +51,7 @@ class OpenAI(Provider):
     operations = {"text-to-image": "generation", "image-to-image": "edit", "image-inpaint": "edit"}
 
     def generation(self, call: Call) -> Outgoing:
-        payload = {**self._options(call), "n": 1}
+        payload = {**self._options(call, call.inputs), "n": 1}
         return Outgoing("POST", self.url("images/generations"), self.headers(), json=payload)
 
     def edit(self, call: Call) -> Outgoing:
@@ -57,7 +62,8 @@ class OpenAI(Provider):
             pictures.append(("mask", ("mask.png", _mask(mask, call.inputs["images"][0]), "image/png")))
         elif call.operation == "image-inpaint":
             raise errors.Refused("A mask is needed.")
-        fields = {name: str(value) for name, value in {**self._options(call), "n": 1}.items()}
+        options = self._options(call, _sized_like(call.inputs, call.inputs["images"][0]))
+        fields = {name: str(value) for name, value in {**options, "n": 1}.items()}
         return Outgoing("POST", self.url("images/edits"), self.headers(), fields=fields, files=tuple(pictures))
 
     def read(self, answer: Answer, call: Call, deadline: Deadline) -> Made:
@@ -75,7 +81,12 @@ class OpenAI(Provider):
             files=(self.picture(pictures[0]),),
             cost_usd=self._cost(document.get("usage"), str(document.get("quality"))),
             model=call.model,
-            extra={key: document[key] for key in ("size", "quality") if isinstance(document.get(key), str)},
+            extra={
+                **{key: document[key] for key in ("size", "quality") if isinstance(document.get(key), str)},
+                "ignored": shapes.unread(
+                    call.inputs, KNOWN if call.operation == "text-to-image" else (*KNOWN, *_FILES)
+                ),
+            },
         )
 
     def complain(
@@ -96,23 +107,26 @@ class OpenAI(Provider):
             return errors.RateLimited(http_status=status, retry_after_s=wait, detail=detail)
         return error_for(status, headers, detail)
 
-    def _options(self, call: Call) -> dict[str, Any]:
+    def _options(self, call: Call, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """What generations and edits share."""
-        prompt = str(call.inputs.get("prompt") or "")[:PROMPT_CHARS]
+        prompt = str(inputs.get("prompt") or "")[:PROMPT_CHARS]
         if not prompt:
             raise errors.Refused("A prompt is needed.")
         model = self.model_id(call.model)
-        quality = call.inputs.get("quality")
+        background, format = inputs.get("background"), inputs.get("output_format")
         if model.startswith("gpt-image-1"):
-            width, height = shapes.nearest_size(call.inputs, FIXED_SIZES)
+            width, height = shapes.nearest_size(inputs, FIXED_SIZES)
         else:
-            width, height = shapes.wanted_size(call.inputs, most_pixels=MOST_PIXELS, longest=LONGEST)
+            width, height = shapes.wanted_size(inputs, most_pixels=MOST_PIXELS, longest=LONGEST)
+        if format not in FORMATS or format == "jpeg" and background == "transparent":  # which JPEG has no place for
+            format = "png"
         return {
             "model": model,
             "prompt": prompt,
             "size": f"{width}x{height}",
-            "quality": quality if quality in QUALITIES else self.conf["QUALITY"],
-            "output_format": "png",
+            "quality": QUALITIES.get(str(inputs.get("quality")), self.conf["QUALITY"]),
+            "output_format": format,
+            **({"background": background} if background in BACKGROUNDS else {}),
         }
 
     def _cost(self, usage: Any, quality: str) -> Decimal:
@@ -141,26 +155,28 @@ def _wait_in(text: str) -> float | None:
         return None
 
 
+def _sized_like(inputs: Mapping[str, Any], picture: bytes) -> Mapping[str, Any]:
+    """Inputs that ask for the picture's own shape, at about a megapixel, when they ask for none."""
+    if any(inputs.get(word) for word in ("width", "height", "aspect_ratio")):
+        return inputs
+    look = sniff.look_at(picture)
+    scale = math.sqrt(2**20 / max(1, look.width * look.height))
+    return {**inputs, "width": max(1, round(look.width * scale)), "height": max(1, round(look.height * scale))}
+
+
 def _file(field: str, stem: str, data: bytes) -> tuple[str, tuple[str, bytes, str]]:
     """A part with a real media type; without one this vendor refuses it."""
-    kind = _look(data).content_type
+    kind = sniff.look_at(data).content_type
     if kind not in sniff.PICTURES:
         raise errors.Refused("A picture must be PNG, JPEG or WebP.")
+    if len(data) >= IMAGE_BYTES:
+        raise errors.Refused(f"A picture must have less than {IMAGE_BYTES:,} bytes.")
     return field, (f"{stem}.{kind.removeprefix('image/')}", data, kind)
 
 
 def _mask(mask: bytes, picture: bytes) -> bytes:
-    look = _look(picture)
+    look = sniff.look_at(picture)
     try:
         return shapes.alpha_mask(mask, (look.width, look.height))
     except ValueError as error:
         raise errors.Refused("The mask is not a usable picture.", detail=str(error)) from error
-
-
-def _look(data: bytes) -> sniff.Look:
-    spool = Spool(len(data))
-    spool.write(data)
-    try:
-        return sniff.look(spool.file, spool.size_bytes)
-    finally:
-        spool.close()

@@ -95,11 +95,15 @@ class Replicate(Provider):
         images, mask = call.inputs.get("images") or (), call.inputs.get("mask")
         if not images or "image" not in model.pictures:
             return {}
-        kind, size = _looked(images[0])
-        found = {model.pictures["image"]: self._sent(images[0], kind, call)}
+        look = sniff.look_at(images[0])
+        if look.content_type not in sniff.PICTURES:
+            raise errors.Refused("A picture must be PNG, JPEG or WebP.")
+        found = {model.pictures["image"]: self._sent(images[0], look.content_type, call)}
         if mask and "mask" in model.pictures:
             try:
-                found[model.pictures["mask"]] = self._sent(shapes.plain_mask(mask, size), "image/png", call)
+                found[model.pictures["mask"]] = self._sent(
+                    shapes.plain_mask(mask, (look.width, look.height)), "image/png", call
+                )
             except ValueError as error:
                 raise errors.Refused("The mask is not a usable picture.", detail=str(error)) from error
         return found
@@ -261,18 +265,6 @@ def _inline(link: str) -> Spool:
     spool = Spool(len(data))
     spool.write(data)
     return spool
-
-
-def _looked(data: bytes) -> tuple[str, tuple[int, int]]:
-    spool = Spool(len(data))
-    spool.write(data)
-    try:
-        look = sniff.look(spool.file, spool.size_bytes)
-    finally:
-        spool.close()
-    if look.content_type not in sniff.PICTURES:
-        raise errors.Refused("A picture must be PNG, JPEG or WebP.")
-    return look.content_type, (look.width, look.height)
 
 
 def _progress(body: Mapping[str, Any]) -> int | None:

@@ -58,9 +58,7 @@ class Model:
         known = {*self._words(has_picture), *(SIZE_WORDS if self.size and not has_picture else ())}
         known |= {"images"} if has_picture and len(pictures) == 1 else set()
         known |= {"mask"} & set(self.pictures)
-        return tuple(
-            sorted(name for name, value in inputs.items() if value not in (None, "", []) and name not in known)
-        )
+        return shapes.unread(inputs, known)
 
     def _words(self, has_picture: bool) -> Mapping[str, tuple[str, Spell]]:
         return {**self.words, **self.with_picture} if has_picture else self.words

@@ -10,7 +10,7 @@ import secrets
 import time
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from providers.simulator import pictures
 from providers.simulator.desk import Desk, Seen
@@ -115,12 +115,14 @@ async def _play(
     except Wrong as wrong:
         return wrong.reply
     wish = pictures.wish(fields["prompt"], 0, width, height, fields.get("output_format") or "png")
-    if images:
-        made = await asyncio.to_thread(pictures.repaint, images[0], mask, wish)
-    elif fault and fault.name == "picture-bomb":
+    if fault and fault.name == "picture-bomb":
         made = await asyncio.to_thread(pictures.bomb)
+    elif images:
+        made = await asyncio.to_thread(pictures.repaint, images[0], mask, wish)
     else:
         made = await desk.draw(wish)
+    if fields.get("background") == "transparent":
+        made = await asyncio.to_thread(_set_free, made.body, wish.format)
     await asyncio.sleep(desk.delay_s(fault))
     reply = _success(fields, f"{width}x{height}", len(images), made.base64, fault)
     return spoil(reply, fault) if fault and fault.name not in INSIDE else reply
@@ -144,12 +146,23 @@ def _success(fields: dict[str, Any], size: str, images: int, made: bytes, fault:
         f'{{"total_tokens":{out + text + images * 300},"input_tokens":{text + images * 300},"output_tokens":{out},'
         f'"input_tokens_details":{{"text_tokens":{text},"image_tokens":{images * 300}}}}}'
     )
+    background = "transparent" if fields.get("background") == "transparent" else "opaque"
     head = (
-        f'{{"created":{int(time.time())},"size":"{size}","quality":"{quality}","background":"opaque",'
+        f'{{"created":{int(time.time())},"size":"{size}","quality":"{quality}","background":"{background}",'
         f'"output_format":"{fields.get("output_format") or "png"}","usage":{usage},"data":['
     )
     data = b",".join([b'{"b64_json":"' + made + b'"}'] * n)
     return _stamped(Reply(body=b"".join((head.encode(), data, b"]}"))))
+
+
+def _set_free(body: bytes, format: str) -> pictures.Picture:
+    """The middle of a picture on a transparent ground."""
+    with Image.open(io.BytesIO(body)) as opened:
+        image = opened.convert("RGBA")
+    shape = Image.new("L", image.size)
+    ImageDraw.Draw(shape).ellipse((0, 0, image.width - 1, image.height - 1), fill=255)
+    image.putalpha(shape)
+    return pictures.pack(image, format)
 
 
 # --- Refusals ------------------------------------------------------------------------------------

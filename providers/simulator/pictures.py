@@ -18,6 +18,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
@@ -88,6 +89,7 @@ def pack(image: Image.Image, format: str, padded_bytes: int = 0) -> Picture:
     return Picture(f"image/{format}", body, base64.b64encode(body))
 
 
+@cache
 def bomb() -> Picture:
     """A PNG of 20,000 x 20,000 pixels in 50 kB: 400 million when decoded."""
     side = 20_000

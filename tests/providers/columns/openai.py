@@ -5,8 +5,19 @@ from __future__ import annotations
 from providers.adapters.openai import OpenAI
 from providers.errors import BadAnswer, ContentRejected, OurAccountEmpty, Unavailable
 from tests.providers.columns import BUSY, DOWN, FILTERED, GONE, LOST, OURS, REFUSED, SPOILED, Cell, Column
+from tests.providers.make import make_png
+
+EDITS = {"images": [make_png()], "mask": make_png()}
 
 COLUMNS = [
+    Column(
+        "openai edits",
+        "openai",
+        lambda settings: OpenAI(),
+        (*BUSY, *DOWN, *OURS, *GONE, *REFUSED, *FILTERED, *LOST, *SPOILED),
+        operation="image-inpaint",
+        inputs=EDITS,
+    ),
     Column(
         "openai",
         "openai",
