@@ -52,14 +52,21 @@ HUGGINGFACE: dict[str, Any] = {
     "ROUTE": env.choice("HUGGINGFACE_ROUTE", "fal-ai", ("fal-ai", "hf-inference")),
     "MODELS": {"main": env.text("HUGGINGFACE_MODEL", "black-forest-labs/FLUX.1-dev")},
     "FAL_PATHS": {"main": env.text("HUGGINGFACE_FAL_PATH", "fal-ai/flux/dev")},
+    # Of image-to-image. No model is listed for it on hf-inference, so that route refuses unless another is set.
+    "EDIT_MODELS": {"main": env.text("HUGGINGFACE_EDIT_MODEL", "black-forest-labs/FLUX.2-klein-9B")},
+    "FAL_EDIT_PATHS": {"main": env.text("HUGGINGFACE_FAL_EDIT_PATH", "fal-ai/flux-2/klein/9b/edit")},
+    # No limit is published; pictures beyond this go as a smaller JPEG.
+    "INPUT_BYTES": env.integer("HUGGINGFACE_INPUT_BYTES", 4_000_000, low=1024),
     "BILL_TO": env.text("HUGGINGFACE_BILL_TO", ""),
     "TIMEOUT_S": env.number("HUGGINGFACE_TIMEOUT_S", 180.0),
     "WINDOW": (env.integer("HUGGINGFACE_REQUESTS_PER_MINUTE", 0, low=0), 60.0),
     "POLL_S": env.number("HUGGINGFACE_POLL_S", 1.0),
     # Where result links may lead.
     "RESULT_HOSTS": env.words("HUGGINGFACE_RESULT_HOSTS", ["fal.media", "*.fal.media", "*.fal.run"]),
-    # USD, November 2026: fal-ai per megapixel made, hf-inference per second of hardware.
+    # USD, November 2026: fal-ai per megapixel made (of edits the maker's own price), hf-inference per second of
+    # hardware.
     "MEGAPIXEL_USD": env.text("HUGGINGFACE_MEGAPIXEL_USD", "0.025"),
+    "EDIT_MEGAPIXEL_USD": env.text("HUGGINGFACE_EDIT_MEGAPIXEL_USD", "0.015"),
     "SECOND_USD": env.text("HUGGINGFACE_SECOND_USD", "0.00012"),
 }
 OPENROUTER: dict[str, Any] = {

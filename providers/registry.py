@@ -140,7 +140,10 @@ VENDORS: tuple[Vendor, ...] = (
         "provider_g",
         ("huggingface",),
         adapter="providers.adapters.huggingface.HuggingFace",
-        offers={"text-to-image": Offer({"main": "pose_generation"})},
+        offers={
+            "image-to-image": Offer({"main": "image_to_image"}),
+            "text-to-image": Offer({"main": "pose_generation"}),
+        },
         lane="provider_g",
     ),
     Vendor(
