@@ -1,4 +1,4 @@
-"""Hugging Face's router: FLUX.1-dev text to image, by the route that settings name.
+"""Hugging Face's router: a picture from words, or from pictures and words, by the route that settings name.
 
     fal-ai        queue mode: submit parks, status, result, link to a file; a question costs nothing
     hf-inference  one blocking call, picture bytes back
@@ -9,20 +9,29 @@ Old hosts of this vendor are closed; the router is the only door. Protocol: hugg
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
-from providers import errors, shapes
+from providers import errors, shapes, sniff
 from providers.base import Call, Made, Pending, Provider
 from providers.errors import ProviderError
 from providers.transport import Answer, Outgoing, clamp_wait, retry_after_s
 from providers.wire import Deadline
 
 MOST_PIXELS, LONGEST = 2_097_152, 1536
+MOST_IMAGES = 4
 QUEUE = {"_subdomain": "queue"}
+# (route, operation) -> the inputs that it reads.
+READS = {
+    ("fal-ai", "image-to-image"): "prompt images seed width height",
+    ("fal-ai", "text-to-image"): "prompt seed steps guidance width height aspect_ratio",
+    ("hf-inference", "image-to-image"): "prompt images negative_prompt steps guidance width height",
+    ("hf-inference", "text-to-image"): "prompt negative_prompt seed steps guidance width height aspect_ratio",
+}
 
 _PATH = re.compile(r"/[\w./-]{1,300}")
 _PERCENT = re.compile(r"(\d{1,3})%\|")
@@ -35,48 +44,80 @@ class HuggingFace(Provider):
     name = "huggingface"
     chapter = "HUGGINGFACE"
     simulated_path = "/huggingface"
-    operations = {"text-to-image": "text_to_image"}
+    operations = {"image-to-image": "image_to_image", "text-to-image": "text_to_image"}
     can_cancel = True
 
     # --- Making ----------------------------------------------------------------------------------
 
     def text_to_image(self, call: Call) -> Outgoing:
-        prompt = str(call.inputs.get("prompt") or "")
-        if not prompt:
-            raise errors.Refused("A prompt is needed.")
         width, height = shapes.wanted_size(call.inputs, most_pixels=MOST_PIXELS, longest=LONGEST)
-        hints = {
-            "num_inference_steps": call.inputs.get("steps"),
-            "guidance_scale": call.inputs.get("guidance"),
-            "seed": call.inputs.get("seed"),
-        }
-        given = {name: value for name, value in hints.items() if value is not None}
+        given = _hints(call, "steps", "guidance", "seed")
         if self.conf["ROUTE"] == "hf-inference":
-            negative = call.inputs.get("negative_prompt")
-            sizes = {"width": width, "height": height, **({"negative_prompt": negative} if negative else {})}
-            return Outgoing(
-                "POST",
-                self.url(f"hf-inference/models/{self.model_id(call.model)}"),
-                {**self.headers(), "Accept": "image/png"},
-                json={"inputs": prompt, "parameters": {**given, **sizes}},
-            )
-        payload = {
-            "prompt": prompt,
-            "image_size": {"width": width, "height": height},
-            "num_images": 1,
-            "output_format": "png",
-            **given,
-        }
-        return Outgoing("POST", self._queue_url("/" + self._fal_path(call.model)), self.headers(), json=payload)
+            sizes = {"width": width, "height": height}
+            return self._blocking("MODELS", call, _prompt(call), {**given, **sizes, **_hints(call, "negative_prompt")})
+        return self._queued("FAL_PATHS", call, {**given, "image_size": {"width": width, "height": height}})
+
+    def image_to_image(self, call: Call) -> Outgoing:
+        """The picture gives the size, unless one is asked for."""
+        pictures = [self._data_url(picture) for picture in call.inputs.get("images") or ()]
+        if not 1 <= len(pictures) <= MOST_IMAGES:
+            raise errors.Refused(f"One to {MOST_IMAGES} pictures are needed.")
+        size = {}
+        if call.inputs.get("width") and call.inputs.get("height"):
+            width, height = shapes.wanted_size(call.inputs, most_pixels=MOST_PIXELS, longest=LONGEST)
+            size = {"width": width, "height": height}
+        if self.conf["ROUTE"] == "hf-inference":
+            given = {"prompt": _prompt(call), **_hints(call, "steps", "guidance", "negative_prompt")}
+            _, _, data = pictures[0].partition(",")
+            return self._blocking("EDIT_MODELS", call, data, {**given, **({"target_size": size} if size else {})})
+        # Some of the models behind the router read one picture, some a list; its own clients send both.
+        given = {"image_url": pictures[0], "image_urls": pictures, **_hints(call, "seed")}
+        return self._queued("FAL_EDIT_PATHS", call, {**given, **({"image_size": size} if size else {})})
+
+    def _blocking(self, models: str, call: Call, inputs: str, parameters: dict[str, Any]) -> Outgoing:
+        url = self.url(f"hf-inference/models/{self._id(models, call.model)}")
+        headers = {**self.headers(), "Accept": "image/png"}
+        return Outgoing("POST", url, headers, json={"inputs": inputs, "parameters": parameters})
+
+    def _queued(self, paths: str, call: Call, given: dict[str, Any]) -> Outgoing:
+        format = "jpeg" if call.inputs.get("output_format") == "jpeg" else "png"
+        payload = {"prompt": _prompt(call), **given, "num_images": 1, "output_format": format}
+        return Outgoing("POST", self._queue_url("/" + self._id(paths, call.model)), self.headers(), json=payload)
+
+    def _id(self, chapter: str, model: str) -> str:
+        found = self.conf[chapter].get(model)
+        if not found:
+            raise errors.ModelGone(detail=f"{chapter} names nothing for the key {model}")
+        return str(found)
+
+    def _data_url(self, picture: bytes) -> str:
+        """A picture as text. The router takes a few megabytes, so a heavy one goes as a smaller JPEG."""
+        kind = sniff.look_at(picture).content_type
+        if kind not in sniff.PICTURES:
+            raise errors.Refused("A picture must be PNG, JPEG or WebP.")
+        if len(picture) > self.conf["INPUT_BYTES"]:
+            try:
+                picture, kind = shapes.reduced(picture, LONGEST), "image/jpeg"
+            except ValueError as error:
+                raise errors.Refused("A picture could not be read.", detail=str(error)) from error
+        return f"data:{kind};base64,{base64.b64encode(picture).decode()}"
 
     def read(self, answer: Answer, call: Call, deadline: Deadline) -> Made | Pending:
         if self.conf["ROUTE"] == "hf-inference":
             cost = Decimal(str(round(answer.took_s, 3))) * Decimal(self.conf["SECOND_USD"])
-            return Made(files=(self.picture(answer.spool),), cost_usd=cost, model=call.model)
+            return Made((self.picture(answer.spool),), cost, call.model, extra={"ignored": self._ignored(call)})
         body = _object(answer)
         # The paths are taken from the reply: they name the app without the model's own sub-path.
         paths = [_path(body.get(key)) for key in ("response_url", "cancel_url")]
         return Pending(" ".join(paths), self.conf["POLL_S"])
+
+    def _ignored(self, call: Call) -> tuple[str, ...]:
+        """Names of inputs that were given and that this route does not read."""
+        known = READS[self.conf["ROUTE"], call.operation].split()
+        formats = ("png", "jpeg") if self.conf["ROUTE"] == "fal-ai" else ("png",)
+        return shapes.unread(
+            call.inputs, [*known, *(["output_format"] if call.inputs.get("output_format") in formats else [])]
+        )
 
     # --- Asking ----------------------------------------------------------------------------------
 
@@ -100,11 +141,13 @@ class HuggingFace(Provider):
         spool, look = self.download(pictures[0].get("url"), deadline)
         file = self.picture(spool)
         seed = result.get("seed")
+        rate = self.conf["MEGAPIXEL_USD" if call.operation == "text-to-image" else "EDIT_MEGAPIXEL_USD"]
         return Made(
             files=(file,),
-            cost_usd=Decimal(look.width * look.height) / 1_000_000 * Decimal(self.conf["MEGAPIXEL_USD"]),
+            cost_usd=Decimal(look.width * look.height) / 1_000_000 * Decimal(rate),
             model=call.model,
             seed=seed if isinstance(seed, int) else None,
+            extra={"ignored": self._ignored(call)},
         )
 
     def cancel(self, remote_id: str) -> bool:
@@ -171,11 +214,20 @@ class HuggingFace(Provider):
         words = "&".join(f"{key}={value}" for key, value in {**QUEUE, **query}.items())
         return f"{self.url('fal-ai' + path)}?{words}"
 
-    def _fal_path(self, model: str) -> str:
-        found = self.conf["FAL_PATHS"].get(model)
-        if not found:
-            raise errors.ModelGone(detail=f"no path is set for the key {model}")
-        return str(found)
+
+def _prompt(call: Call) -> str:
+    prompt = str(call.inputs.get("prompt") or "")
+    if not prompt:
+        raise errors.Refused("A prompt is needed.")
+    return prompt
+
+
+_NAMES = {"steps": "num_inference_steps", "guidance": "guidance_scale"}
+
+
+def _hints(call: Call, *words: str) -> dict[str, Any]:
+    """Those of the words that were given, under the router's names."""
+    return {_NAMES.get(word, word): call.inputs[word] for word in words if call.inputs.get(word) not in (None, "")}
 
 
 def _object(answer: Answer) -> dict[str, Any]:

@@ -3,46 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import random
-from dataclasses import replace
+import secrets
+from dataclasses import dataclass, replace
 from typing import Any
 
-from providers.simulator import media, pictures
+from providers.simulator import huggingface_rules as rules
+from providers.simulator import media, pictures, replicate
 from providers.simulator.desk import Desk, Job, Seen
-from providers.simulator.faults import HTML, Fault, retry_headers, spoil
+from providers.simulator.faults import Fault, spoil
 from providers.simulator.wire import Reply, Request, json_reply
 
 NAME, KEY = "huggingface", "hf_simulator"
 PREFIX = "/huggingface"
 SPEAKS = [
-    ("POST", "/huggingface/hf-inference/models/{org}/{model}", "a picture from words, bytes back"),
+    ("POST", "/huggingface/hf-inference/models/{org}/{model}", "a picture from words or from a picture, bytes back"),
     ("POST", "/huggingface/fal-ai/fal-ai/flux/dev", "a picture from words; ?_subdomain=queue to park"),
+    ("POST", "/huggingface/fal-ai/fal-ai/flux-2/klein/9b/edit", "a picture from pictures and words; likewise"),
     ("GET", "/huggingface/fal-ai/fal-ai/flux/requests/{id}/status", "how far it is; ?logs=1"),
     ("GET", "/huggingface/fal-ai/fal-ai/flux/requests/{id}", "its result"),
     ("PUT", "/huggingface/fal-ai/fal-ai/flux/requests/{id}/cancel", "stop it"),
+    ("POST", "/huggingface/replicate/v1/models/{owner}/{name}/predictions", "as at its neighbour"),
     ("GET", "/huggingface/api/models/{org}/{model}", "which companies serve a model"),
 ]
-MODELS = {
-    "black-forest-labs/FLUX.1-dev": "fal-ai/flux/dev",
-    "black-forest-labs/FLUX.1-schnell": "fal-ai/flux/schnell",
-}
-SIZES = {
-    "square_hd": (1024, 1024),
-    "square": (512, 512),
-    "portrait_4_3": (768, 1024),
-    "portrait_16_9": (576, 1024),
-    "landscape_4_3": (1024, 768),
-    "landscape_16_9": (1024, 576),
-}
-CHOICES = {"output_format": ("jpeg", "png"), "acceleration": ("none", "regular", "high")}
-RANGES = {"num_inference_steps": (1, 50), "guidance_scale": (1, 20), "num_images": (1, 4)}
 QUEUED_SHARE = 0.25  # of a job's time is spent waiting in the vendor's queue
-FLAGS = ("sync_mode", "enable_safety_checker")
-SUBMIT_FIELDS = {"prompt", "image_size", "seed", *CHOICES, *RANGES, *FLAGS}
-HF_PARAMETERS = {
-    "negative_prompt", "guidance_scale", "num_inference_steps", "width", "height", "scheduler", "seed",
-}  # fmt: skip
+
+
+@dataclass
+class Edit(Job):
+    """A picture made from another."""
+
+    source: bytes = b""
 
 
 async def answer(request: Request, desk: Desk) -> Reply:
@@ -55,6 +48,9 @@ async def answer(request: Request, desk: Desk) -> Reply:
         return await _hf_inference(request, desk, path.removeprefix("/hf-inference/models/"))
     if path.startswith("/fal-ai/"):
         return await _fal(request, desk, path.removeprefix("/fal-ai"))
+    if path.startswith("/replicate/v1/"):  # the same protocol behind the router, paid by the router's token
+        headers = {**request.headers, "authorization": f"Bearer {replicate.KEY}"}
+        return await replicate.answer(replace(request, path=path, headers=headers), desk)
     return json_reply({"error": "Not Found"}, 404)
 
 
@@ -64,34 +60,58 @@ async def answer(request: Request, desk: Desk) -> Reply:
 async def _hf_inference(request: Request, desk: Desk, model: str) -> Reply:
     if request.method != "POST":
         return json_reply({"error": "Method Not Allowed"}, 405)
+    task = "image-to-image" if model in rules.EDITORS else "text-to-image"
     body = _body(request)
-    seen = desk.see(NAME, "text-to-image", request, prompt=str(body.get("inputs") or ""), fields=body)
+    if task == "image-to-image" and not body and rules.size_of(request.body):
+        # The form without parameters: a bare picture, to which the vendor's client gives no media type.
+        body = {"inputs": base64.b64encode(request.body).decode()}
+    parameters = body.get("parameters") or {}
+    words = body.get("inputs") if task == "text-to-image" else rules.text_of(parameters, "prompt")
+    told = {**body, "inputs": str(body.get("inputs") or "")[:200]}
+    seen = desk.see(NAME, task, request, prompt=str(words or ""), fields=told)
     fault = desk.strike(seen)
-    reply = _refusal(fault) if fault else None
-    reply = reply or await _draw_bytes(desk, seen, model, body, fault)
+    reply = rules.refusal(fault) if fault else None
+    reply = reply or await _draw_bytes(desk, seen, model, task, body, fault)
     seen.status = reply.status
     return reply
 
 
-async def _draw_bytes(desk: Desk, seen: Seen, model: str, body: dict[str, Any], fault: Fault | None) -> Reply:
-    parameters = body.get("parameters") or {}
-    if model not in MODELS:
+async def _draw_bytes(
+    desk: Desk, seen: Seen, model: str, task: str, body: dict[str, Any], fault: Fault | None
+) -> Reply:
+    parameters, inputs = body.get("parameters") or {}, body.get("inputs")
+    if model not in rules.MODELS:
         return json_reply({"error": "Model not supported by provider hf-inference"}, 400)
-    if not seen.prompt or not isinstance(parameters, dict):
+    if not isinstance(inputs, str) or not inputs or not isinstance(parameters, dict):
         return json_reply({"error": "Input validation error: `inputs` cannot be empty"}, 422)
-    if unknown := set(parameters) - HF_PARAMETERS:
+    if unknown := set(parameters) - rules.HF_PARAMETERS[task]:
         return json_reply({"error": [f"unexpected parameter `{name}`" for name in sorted(unknown)]}, 400)
-    width, height = parameters.get("width", 1024), parameters.get("height", 1024)
-    if not _sound(width, height):
+    if task == "text-to-image":
+        width, height = parameters.get("width", 1024), parameters.get("height", 1024)
+        source = b""
+    else:
+        source = rules.decoded(inputs)
+        if rules.size_of(source) is None:
+            return json_reply({"error": "cannot identify image file"}, 400)
+        wanted = parameters.get("target_size") or rules.like(source) or {}
+        width, height = wanted.get("width"), wanted.get("height")
+    if not rules.is_sound(width, height):
         return json_reply({"error": "`height` and `width` have to be divisible by 16"}, 400)
     wish = pictures.wish(seen.prompt, int(parameters.get("seed") or 0), width, height, "png")
-    return await _deliver(desk, wish, fault, desk.delay_s(fault))
+    return await _deliver(desk, wish, source, fault, desk.delay_s(fault))
 
 
-async def _deliver(desk: Desk, wish: pictures.Wish, fault: Fault | None, delay_s: float) -> Reply:
-    made = await asyncio.to_thread(pictures.bomb) if fault and fault.name == "picture-bomb" else await desk.draw(wish)
+async def _deliver(desk: Desk, wish: pictures.Wish, source: bytes, fault: Fault | None, delay_s: float) -> Reply:
+    if fault and fault.name == "picture-bomb":
+        made = await asyncio.to_thread(pictures.bomb)
+    else:
+        made = await _made(desk, wish, source)
     await asyncio.sleep(delay_s)
     return media.as_file(made.content_type, made.body, fault)
+
+
+async def _made(desk: Desk, wish: pictures.Wish, source: bytes) -> pictures.Picture:
+    return await asyncio.to_thread(pictures.repaint, source, None, wish) if source else await desk.draw(wish)
 
 
 # --- fal-ai --------------------------------------------------------------------------------------
@@ -100,17 +120,17 @@ async def _deliver(desk: Desk, wish: pictures.Wish, fault: Fault | None, delay_s
 async def _fal(request: Request, desk: Desk, path: str) -> Reply:
     if "/requests/" in path:
         return await _fal_question(request, desk, path)
-    if path.removeprefix("/") not in MODELS.values():
+    if path.removeprefix("/") not in rules.MODELS.values():
         return json_reply({"detail": f"Application '{path.strip('/')}' not found"}, 404)
     if request.method != "POST":
         return json_reply({"detail": "Method Not Allowed"}, 405)
     queued = request.query.get("_subdomain") == "queue"
     body = _body(request)
     operation = "submit" if queued else "sync"
-    seen = desk.see(NAME, operation, request, prompt=str(body.get("prompt") or ""), fields=body)
+    seen = desk.see(NAME, operation, request, prompt=str(body.get("prompt") or ""), fields=rules.short(body))
     fault = desk.strike(seen)
-    reply = _refusal(fault) if fault else None
-    if reply is None and (faults := _faults_of(body)):
+    reply = rules.refusal(fault) if fault else None
+    if reply is None and (faults := rules.faults_of(body, is_edit=path.removeprefix("/") in rules.EDIT_PATHS)):
         reply = json_reply({"detail": faults}, 422)
     reply = reply or await _fal_work(request, desk, seen, path, body, fault, queued)
     seen.status = reply.status
@@ -120,12 +140,14 @@ async def _fal(request: Request, desk: Desk, path: str) -> Reply:
 async def _fal_work(
     request: Request, desk: Desk, seen: Seen, path: str, body: dict[str, Any], fault: Fault | None, queued: bool
 ) -> Reply:
-    size = body.get("image_size") or "landscape_4_3"
-    width, height = SIZES[size] if isinstance(size, str) else (size["width"], size["height"])
+    source = rules.decoded(body["image_urls"][0]) if body.get("image_urls") else b""
+    size = body.get("image_size") or rules.like(source) or "landscape_4_3"
+    width, height = rules.SIZES[size] if isinstance(size, str) else (size["width"], size["height"])
     seed = body.get("seed")
     seed = random.SystemRandom().randrange(2**31) if seed is None else seed
     wish = pictures.wish(seen.prompt, seed, width, height, body.get("output_format") or "jpeg")
-    job = desk.start(wish, seen.prompt, seed, fault)
+    job = Edit(secrets.token_hex(16), wish, seen.prompt, seed, desk.delay_s(fault), source=source)
+    desk.add(job)
     seen.job = job.id
     if queued:
         # The queue's paths name the app without the model's own sub-path, on another host.
@@ -156,7 +178,7 @@ async def _fal_question(request: Request, desk: Desk, path: str) -> Reply:
     fault = desk.strike(seen)
     if fault and fault.name == "vanished":
         job = desk.jobs.pop(job_id, None) and None
-    reply = _refusal(fault) if fault else None
+    reply = rules.refusal(fault) if fault else None
     if reply is None and job is None:
         reply = json_reply({"detail": f"Request {job_id} not found"}, 404)
     if reply is None and job:
@@ -204,7 +226,8 @@ def _status(request: Request, job: Job, fault: Fault | None) -> dict[str, Any]:
 async def _result(request: Request, desk: Desk, job: Job, fault: Fault | None) -> Reply:
     wish = job.wish
     is_black = bool(fault and fault.name == "filtered")
-    made = await desk.draw(replace(wish, black=True) if is_black else wish)
+    source = job.source if isinstance(job, Edit) and not is_black else b""
+    made = await _made(desk, replace(wish, black=True) if is_black else wish, source)
     url = media.link(request, desk.keep(NAME, job, made.content_type, made.body))
     if fault and fault.name == "private-link":
         url = str(fault.params.get("url") or "http://169.254.169.254/latest/meta-data/")
@@ -232,82 +255,15 @@ def _body(request: Request) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _faults_of(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """What fal's validation says of a submit, in its own shape."""
-    faults = []
-
-    def wrong(field: str, text: str, kind: str) -> None:
-        faults.append({"loc": ["body", field], "msg": text, "type": kind})
-
-    if not isinstance(body.get("prompt"), str) or not body["prompt"]:
-        wrong("prompt", "Field required", "missing")
-    for name in sorted(set(body) - SUBMIT_FIELDS):
-        wrong(name, "Extra inputs are not permitted", "extra_forbidden")
-    for name, allowed in CHOICES.items():
-        if body.get(name) is not None and body[name] not in allowed:
-            wrong(name, f"Input should be one of {', '.join(allowed)}", "literal_error")
-    for name, (low, high) in RANGES.items():
-        value = body.get(name)
-        if value is not None and (not isinstance(value, int | float) or not low <= value <= high):
-            wrong(name, f"Input should lie between {low} and {high}", "less_than_equal")
-    for name in FLAGS:
-        if body.get(name) is not None and not isinstance(body[name], bool):
-            wrong(name, "Input should be a valid boolean", "bool_type")
-    if body.get("seed") is not None and not isinstance(body["seed"], int):
-        wrong("seed", "Input should be a valid integer", "int_type")
-    size = body.get("image_size")
-    if isinstance(size, dict):
-        if not _sound(size.get("width"), size.get("height")):
-            wrong("image_size", "width and height must be multiples of 16 up to 14142", "value_error")
-    elif size is not None and size not in SIZES:
-        wrong("image_size", f"Input should be one of {', '.join(SIZES)}", "literal_error")
-    return faults
-
-
-def _sound(width: Any, height: Any) -> bool:
-    return all(isinstance(side, int) and 16 <= side <= 4096 and side % 16 == 0 for side in (width, height))
-
-
-def _refusal(fault: Fault) -> Reply | None:
-    match fault.name:
-        case "rate-limit":
-            return json_reply({"error": "Too Many Requests"}, 429, retry_headers(fault))
-        case "500":
-            return json_reply({"error": "Internal Server Error"}, 500)
-        case "502" | "504":
-            return Reply(int(fault.name), HTML, "text/html")
-        case "503":
-            return json_reply({"error": "Service Unavailable"}, 503, retry_headers(fault))
-        case "loading":
-            estimate = float(fault.params.get("estimated_time", 20.0))
-            return json_reply({"error": "Model is currently loading", "estimated_time": estimate}, 503)
-        case "unauthorized":
-            return json_reply({"error": "Invalid username or password."}, 401)
-        case "no-credit" | "insufficient_quota" | "credit_balance_exhausted" | "billing_hard_limit":
-            text = "You have depleted your monthly included credits. Purchase pre-paid credits to continue."
-            return json_reply({"error": text}, 402)
-        case "forbidden":
-            text = "This authentication method does not have sufficient permissions to call Inference Providers."
-            return json_reply({"error": text}, 403)
-        case "model-gone":
-            status = int(fault.params.get("status", 404))
-            text = "Model not supported by provider hf-inference" if status == 400 else "Model is deprecated"
-            return json_reply({"error": text}, status)
-        case "bad-input":
-            detail = [{"loc": ["body", "prompt"], "msg": "Input is not acceptable", "type": "value_error"}]
-            return json_reply({"detail": detail}, int(fault.params.get("status", 422)))
-        case "filtered" if fault.params.get("at") == "input" or fault.params.get("status") == 422:
-            detail = [{"loc": ["body", "prompt"], "msg": "flagged", "type": "content_policy_violation"}]
-            return json_reply({"detail": detail}, 422)
-    return None
-
-
 def _mapping(model: str) -> Reply:
-    if model not in MODELS:
+    if model not in rules.MODELS:
         return json_reply({"error": "Repository not found"}, 404)
+    task = "image-to-image" if model in rules.EDITORS else "text-to-image"
     served = {
-        "fal-ai": {"status": "live", "providerId": MODELS[model], "task": "text-to-image"},
-        "hf-inference": {"status": "live", "providerId": model, "task": "text-to-image"},
+        "fal-ai": {"status": "live", "providerId": rules.MODELS[model], "task": task},
+        "hf-inference": {"status": "live", "providerId": model, "task": task},
     }
-    body = {"id": model, "modelId": model, "pipeline_tag": "text-to-image", "tags": ["text-to-image"]}
+    if task == "text-to-image":
+        served["replicate"] = {"status": "live", "providerId": model.lower().replace("flux.1", "flux"), "task": task}
+    body = {"id": model, "modelId": model, "pipeline_tag": task, "tags": [task]}
     return Reply(body=json.dumps({**body, "inference": "warm", "inferenceProviderMapping": served}).encode())

@@ -42,6 +42,60 @@ def test_openai_makes_one_picture_of_the_nearest_size(simulator: Remote) -> None
     }
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [("standard", "medium"), ("hd", "high"), ("low", "low"), ("auto", "auto"), ("superb", "medium"), (None, "medium")],
+)
+def test_openai_is_told_todays_word_for_a_quality(simulator: Remote, asked: Any, told: str) -> None:
+    make(OpenAI(), make_call(quality=asked))
+    assert simulator.calls("openai")[0]["fields"]["quality"] == told
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "size"),
+    [
+        ("gpt-image-2", (1792, 1024), "1792x1024"),
+        ("gpt-image-2", (1024, 1792), "1024x1792"),
+        ("gpt-image-1.5", (1792, 1024), "1536x1024"),
+        ("gpt-image-1.5", (1024, 1792), "1024x1536"),
+    ],
+)
+def test_openai_takes_the_nearest_size_of_its_model(
+    simulator: Remote, settings: Any, model: str, asked: tuple[int, int], size: str
+) -> None:
+    settings.OPENAI = {**settings.OPENAI, "MODELS": {"main": model}}
+    call = make_call(width=asked[0], height=asked[1])
+    assert OpenAI().generation(call).json["size"] == size
+
+
+def test_openai_leaves_out_and_names_what_it_does_not_know(simulator: Remote) -> None:
+    made = make(OpenAI(), make_call(style="vivid", seed=9, negative_prompt="fog", n=None, guidance=0.5))
+    assert made.extra["ignored"] == ("guidance", "negative_prompt", "seed", "style")
+    assert make(OpenAI(), make_call(seed=0)).extra["ignored"] == ()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "format", "mode"),
+    [
+        ({"background": "transparent"}, "PNG", "RGBA"),
+        ({"background": "transparent", "output_format": "webp"}, "WEBP", "RGBA"),
+        ({"background": "transparent", "output_format": "jpeg"}, "PNG", "RGBA"),  # JPEG has no place for it
+        ({"background": "opaque", "output_format": "jpeg"}, "JPEG", "RGB"),
+        ({"background": "glass"}, "PNG", "RGB"),
+    ],
+)
+def test_openai_is_asked_for_a_ground_and_a_format_that_go_together(
+    simulator: Remote, inputs: dict[str, Any], format: str, mode: str
+) -> None:
+    image = make_picture(OpenAI(), make_call(**inputs))
+    assert (image.format, image.mode) == (format, mode)
+
+
+def test_an_edit_without_a_wish_keeps_the_shape_of_its_picture(simulator: Remote) -> None:
+    call = make_call("image-to-image", images=[make_png(90, 160)], width=None, height=None)
+    assert make_picture(OpenAI(), call).size == (768, 1360)
+
+
 def test_openai_costs_what_its_usage_says(simulator: Remote) -> None:
     made = make(OpenAI(), make_call(prompt="x" * 40, quality="medium"))
     assert made.cost_usd == 10 * Decimal("0.000005") + 1056 * Decimal("0.00003")
@@ -174,6 +228,70 @@ def test_the_other_route_answers_with_bytes(simulator: Remote) -> None:
     [sent] = simulator.calls("huggingface", "text-to-image")
     assert sent["path"].endswith("/hf-inference/models/black-forest-labs/FLUX.1-dev")
     assert sent["fields"]["parameters"] == {"seed": 3, "width": 256, "height": 256, "negative_prompt": "people"}
+
+
+def test_the_queue_edits_pictures(simulator: Remote) -> None:
+    call = make_call("image-to-image", images=[make_png(320, 200, "red"), make_png()], seed=5, strength=0.3, steps=28)
+    made = follow(HuggingFace(), call, HuggingFace().run(call))
+    assert opened(made).size == (256, 256)
+    assert made.cost_usd == Decimal(256 * 256) / 1_000_000 * Decimal("0.015")
+    assert made.extra["ignored"] == ("steps", "strength"), "each editor has a range of its own"
+    [submit] = simulator.calls("huggingface", "submit")
+    assert submit["path"].endswith("/fal-ai/flux-2/klein/9b/edit")
+    assert len(submit["fields"]["image_urls"]) == 2
+    assert {name: submit["fields"][name] for name in ("prompt", "seed", "image_size", "num_images")} == {
+        "prompt": "a lighthouse on a cliff at dawn",
+        "seed": 5,
+        "image_size": {"width": 256, "height": 256},
+        "num_images": 1,
+    }
+
+
+def test_an_edit_without_a_size_takes_the_pictures(simulator: Remote) -> None:
+    call = make_call("image-to-image", images=[make_png(321, 200, "red")], width=None, height=None)
+    assert make_picture(HuggingFace(), call).size == (320, 192)
+
+
+def test_a_heavy_picture_goes_as_a_smaller_one(simulator: Remote, settings: Any) -> None:
+    settings.HUGGINGFACE = {**settings.HUGGINGFACE, "INPUT_BYTES": 2000}
+    call = make_call("image-to-image", images=[make_png(2000, 1000)], width=None, height=None)
+    assert make_picture(HuggingFace(), call).size == (1536, 768)
+    assert simulator.calls("huggingface", "submit")[0]["fields"]["image_urls"][0].startswith("data:image/jpeg")
+
+
+@pytest.mark.usefixtures("hf_inference")
+@pytest.mark.parametrize(("sides", "size"), [({"width": None, "height": None}, (64, 48)), ({}, (256, 256))])
+def test_the_other_route_edits_with_bytes(simulator: Remote, sides: dict[str, Any], size: tuple[int, int]) -> None:
+    call = make_call("image-to-image", images=[make_png(64, 48)], guidance=3.5, steps=8, seed=1, **sides)
+    made = HuggingFace().run(call)
+    assert isinstance(made, Made)
+    assert opened(made).size == size
+    assert made.extra["ignored"] == ("seed",)
+    [sent] = simulator.calls("huggingface", "image-to-image")
+    target = {} if sides else {"target_size": {"width": 256, "height": 256}}
+    assert sent["fields"]["parameters"] == {
+        "prompt": "a lighthouse on a cliff at dawn", "num_inference_steps": 8, "guidance_scale": 3.5, **target,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("route", ["fal-ai", "hf-inference"])
+@pytest.mark.parametrize(
+    ("operation", "inputs"),
+    [
+        ("text-to-image", {"prompt": ""}),
+        ("image-to-image", {"prompt": "", "images": [make_png()]}),
+        ("image-to-image", {"images": []}),
+        ("image-to-image", {"images": [make_png()] * 5}),
+        ("image-to-image", {"images": [b"GIF89a"]}),
+    ],
+)
+def test_the_router_is_not_asked_with_unusable_inputs(
+    simulator: Remote, settings: Any, route: str, operation: str, inputs: dict[str, Any]
+) -> None:
+    settings.HUGGINGFACE = {**settings.HUGGINGFACE, "ROUTE": route}
+    with pytest.raises(Refused):
+        HuggingFace().run(make_call(operation, **inputs))
+    assert simulator.calls() == []
 
 
 def test_costs_can_be_billed_to_an_organisation(simulator: Remote, settings: Any) -> None:

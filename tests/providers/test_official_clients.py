@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import huggingface_hub
 import openai
@@ -90,11 +91,10 @@ def hugging_client(simulator: Remote, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
     for cached in (_common._fetch_inference_provider_mapping, hf_inference._check_supported_task):
         cached.cache_clear()
-    # The helper of hf-inference reads the template once, when it is made.
-    for helper in ("hf-inference", "fal-ai"):
-        task = huggingface_hub.inference._providers.PROVIDERS[helper]["text-to-image"]
-        if helper == "hf-inference":
-            monkeypatch.setattr(task, "base_url", f"{base}/hf-inference")
+    # The helpers of hf-inference read the template once, when they are made.
+    for task in ("text-to-image", "image-to-image"):
+        helper = huggingface_hub.inference._providers.PROVIDERS["hf-inference"][task]
+        monkeypatch.setattr(helper, "base_url", f"{base}/hf-inference")
     yield lambda company: InferenceClient(provider=company, api_key="hf_simulator", timeout=10)
     huggingface_hub.close_session()
 
@@ -108,6 +108,46 @@ def test_hugging_face_makes_a_picture(hugging_client: Any, simulator: Remote, co
     calls = simulator.calls("huggingface")
     assert calls[0]["prompt"] == "a cat"
     assert calls[0]["authorized"]
+
+
+def test_hugging_face_makes_a_picture_by_another_company(hugging_client: Any, simulator: Remote) -> None:
+    image = hugging_client("replicate").text_to_image("a cat", model="black-forest-labs/FLUX.1-schnell", seed=5)
+    assert image.size == (1024, 1024)
+    assert simulator.calls("replicate", "submit")[0]["headers"]["prefer"] == "wait"
+
+
+@pytest.fixture
+def fal_behind_the_router(simulator: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client knows the router by its host's name alone when it asks about a queued call."""
+    from huggingface_hub.inference._providers import fal_ai
+
+    class Parsed:
+        def __init__(self, url: str) -> None:
+            self._parts = urlsplit(url)
+            self.netloc = self._parts.netloc
+            if url.startswith(simulator.url):
+                self.netloc += "/huggingface/fal-ai"
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._parts, name)
+
+    monkeypatch.setattr(fal_ai, "urlparse", Parsed)
+    monkeypatch.setattr(fal_ai, "_POLLING_INTERVAL", 0.01)
+
+
+@pytest.mark.usefixtures("fal_behind_the_router")
+@pytest.mark.parametrize("company", ["fal-ai", "hf-inference"])
+def test_hugging_face_edits_a_picture(hugging_client: Any, simulator: Remote, company: str) -> None:
+    image = hugging_client(company).image_to_image(
+        make_png(320, 256, "red"), prompt="a blue door", model="black-forest-labs/FLUX.2-klein-9B"
+    )
+    assert image.size == (320, 256)
+    assert simulator.calls("huggingface")[0]["prompt"] == "a blue door"
+
+
+def test_hugging_face_edits_a_picture_without_words(hugging_client: Any, simulator: Remote) -> None:
+    model = "black-forest-labs/FLUX.2-klein-9B"
+    assert hugging_client("hf-inference").image_to_image(make_png(64, 64), model=model).size == (64, 64)
 
 
 @pytest.mark.parametrize(("fault", "status"), [("no-credit", 402), ("rate-limit", 429), ("bad-input", 422)])

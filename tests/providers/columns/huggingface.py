@@ -21,6 +21,7 @@ from tests.providers.columns import (
     Cell,
     Column,
 )  # fmt: skip
+from tests.providers.make import make_png
 
 LOADING = Cell("loading", Unavailable, {"estimated_time": 20.0}, (20, 20))
 POLICY = Cell("filtered", ContentRejected, {"code": "content_policy_violation", "status": 422})
@@ -35,6 +36,22 @@ def by(route: str) -> Any:
 
 
 COLUMNS = [
+    Column(
+        "hf-inference edits",
+        "huggingface",
+        by("hf-inference"),
+        (*BUSY, *DOWN, *OURS, *GONE, *REFUSED, *FILTERED, *LOST, *SPOILED, LOADING, POLICY),
+        operation="image-to-image",
+        inputs={"images": [make_png()]},
+    ),
+    Column(
+        "fal-ai queue edits",
+        "huggingface",
+        by("fal-ai"),
+        (*BUSY, *DOWN, *OURS, *GONE, *REFUSED, *FILTERED, *SPOILED, *LINKED, *ASKED, LOADING, POLICY),
+        operation="image-to-image",
+        inputs={"images": [make_png()]},
+    ),
     Column(
         "hf-inference",
         "huggingface",
