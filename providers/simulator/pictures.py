@@ -256,7 +256,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _pad_png(body: bytes, missing: int) -> bytes:
-    """Pad the pixels' own stream, so that whoever cuts metadata out keeps every byte; the rest is a chunk of its own."""
+    """Pad the stream of the pixels itself, so that whoever cuts metadata out keeps it; what is left is a chunk."""
     chunks = list(_chunks(body))
     packer = zlib.compressobj(9)
     pixels = zlib.decompress(b"".join(data for kind, data in chunks if kind == b"IDAT"))
