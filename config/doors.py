@@ -7,5 +7,6 @@ Read through `settings.DOORS` by sockets, console and dashboard. A door package 
 from __future__ import annotations
 
 DOORS: dict[str, str] = {
+    "stories": "generation.doors.stories",
     "visuals": "generation.doors.visuals",
 }

@@ -22,6 +22,7 @@ urlpatterns = [
     path("api/auth/", include("config.api.urls")),
     path("api/credits/", include("credits.urls")),
     path("api/visual-generation/", include("generation.doors.visuals.urls")),
+    path("api/", include("generation.doors.stories.urls")),
     path("api/schema", schema_view, name="schema"),
     path("api/docs", docs_view, name="docs"),
     path("files/<path:key>", files.serve, name="file"),

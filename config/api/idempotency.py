@@ -19,6 +19,7 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from config.api import errors, sql
 from config.api.errors import ApiError
+from config.models import Idempotency
 
 # Plain SQL, because each submit pays for it: through the ORM these cost three times as much. Lock and look
 # are one question, so the look may be older than the lock: an answer that was stored in between is found by
@@ -92,6 +93,27 @@ def _answer(scope: _Scope, fingerprint: str, produce: Callable[[], Response]) ->
         if 200 <= response.status_code < 300 or response.status_code == 402:
             _keep(scope, fingerprint, response)
         return response
+
+
+def answered(request: Request) -> Response | None:
+    """The stored answer to a call that comes again: to be asked before costly preparations. None without one.
+
+    Raises ApiError as `answer_once` does, which must be asked all the same. Costs one statement with a key.
+    """
+    key = read_key(request.headers.get("Idempotency-Key"))
+    if key is None:
+        return None
+    scope = _Scope(request.user.pk, str(request.method), request.path, key)
+    with transaction.atomic():
+        stored = _look(scope)
+    return _replay(stored, fingerprint_of(request.data)) if stored else None
+
+
+def forget(request: Request) -> None:
+    """Let a call be made again with its key: what it was answered for has been taken back. One statement with a key."""
+    if key := read_key(request.headers.get("Idempotency-Key")):
+        mine = Idempotency.objects.filter(owner=request.user.pk, method=str(request.method), path=request.path, key=key)
+        mine.delete()
 
 
 def read_key(header: str | None) -> str | None:
