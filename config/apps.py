@@ -16,12 +16,16 @@ class DeskConfig(AppConfig):
         """Refuse settings whose meaning only the rooms know that read them. Raises SettingError."""
         from config.api import issuers
         from generation.claim import Only
+        from generation.doors.makeit3d.catalogue import BY_NAME
         from providers import registry
 
         issuers.check()
         for name in settings.VISUAL_PROVIDER_ORDER:
             if registry.alias_of(name) is None:
                 raise SettingError(f"VISUAL_PROVIDER_ORDER names '{name}', which is no provider")
+        for name in settings.MAKEIT3D_PER_MINUTE:
+            if name not in BY_NAME:
+                raise SettingError(f"MAKEIT3D_PER_MINUTE names '{name}', which is no operation")
         try:
             Only.parse(settings.WORKER_ONLY)
         except ValueError as error:

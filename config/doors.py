@@ -7,6 +7,7 @@ Read through `settings.DOORS` by sockets, console and dashboard. A door package 
 from __future__ import annotations
 
 DOORS: dict[str, str] = {
+    "makeit3d": "generation.doors.makeit3d",
     "stories": "generation.doors.stories",
     "visuals": "generation.doors.visuals",
 }

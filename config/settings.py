@@ -230,6 +230,8 @@ SPECTACULAR_SETTINGS = {
         "VisualTypeEnum": "generation.doors.visuals.serializers.TYPES",
         "VisualStatusEnum": "generation.doors.visuals.answers.STATUSES",
         "VisualBatchStatusEnum": "generation.doors.visuals.answers.BATCH_STATUSES",
+        "TaskStatusEnum": "generation.doors.makeit3d.present.STATUSES",
+        "PictureFormatEnum": "generation.doors.makeit3d.catalogue.FORMATS",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -219,6 +219,10 @@ def field_faults(detail: Any, path: str = "") -> Iterator[FieldFault]:
         yield FieldFault(path or "body", str(detail), str(code).upper())
 
 
+# Paths that no page lies under.
+API_PATHS = ("/api/", "/generate/", "/generation/", "/tasks/", "/health", "/metrics")
+
+
 def is_api(request: HttpRequest) -> bool:
     """True when the caller reads JSON: an API path, or an Accept header that has no room for HTML."""
-    return request.path.startswith(("/api/", "/health", "/metrics")) or not request.accepts("text/html")
+    return request.path.startswith(API_PATHS) or not request.accepts("text/html")

@@ -70,7 +70,10 @@ def test_an_empty_value_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> Non
         env.text("THING")
 
 
-@pytest.mark.parametrize(("name", "value"), [("VISUAL_PROVIDER_ORDER", "openai,opnai"), ("WORKER_ONLY", "slowly")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("VISUAL_PROVIDER_ORDER", "openai,opnai"), ("WORKER_ONLY", "slowly"), ("MAKEIT3D_PER_MINUTE", "upscael")],
+)
 def test_a_setting_that_only_its_room_understands_is_refused_by_name_too(
     settings: Any, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
