@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -121,7 +121,31 @@ def charge(
     """Take credits. A charge of 0 posts nothing. Raises InsufficientCredits and changes nothing."""
     if amount == 0:
         return None
-    return _post(
+    return charging(
+        owner_id,
+        amount,
+        reference=reference,
+        subject=subject,
+        operation_key=operation_key,
+        description=description,
+        cost_usd=cost_usd,
+        metadata=metadata,
+    ).post()
+
+
+def charging(
+    owner_id: UUID,
+    amount: int,
+    *,
+    reference: str,
+    subject: str,
+    operation_key: str,
+    description: str,
+    cost_usd: Decimal | None = None,
+    metadata: Metadata = None,
+) -> Posting:
+    """Prepare a charge, for a caller that stores in the same statement what is paid for."""
+    return Posting(
         owner_id,
         Kind.CHARGE,
         -_positive(amount),
@@ -130,7 +154,7 @@ def charge(
         subject=subject,
         operation_key=operation_key,
         cost_usd=cost_usd,
-        metadata=metadata,
+        metadata=dict(metadata or {}),
     )
 
 
@@ -225,6 +249,72 @@ def check(since: datetime | None = None) -> list[Fault]:
 # --- How an entry is posted ----------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Posting:
+    """One entry to be posted: alone by `post`, or by its `part` in a statement that others share.
+
+    Who shares must `conclude` with what the part read, and let the transaction go when that raises: the others'
+    parts have run. `amount` is signed.
+    """
+
+    owner_id: UUID
+    kind: Kind
+    amount: int
+    reference: str
+    description: str
+    subject: str = ""
+    operation_key: str = ""
+    cost_usd: Decimal | None = None
+    actor: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def part(self) -> sql.Part:
+        _require_transaction()
+        return sql.Part(statements.POST, statements.POSTED, self._values())
+
+    def post(self) -> Entry | None:
+        """Move the balance and write its line. None, and nothing changed, when that stands already."""
+        (found,) = sql.run(self.part)
+        return self.conclude(found)
+
+    def conclude(self, found: tuple[Any, ...]) -> Entry | None:
+        """Make the entry of what the part read. Raises InsufficientCredits."""
+        entry_id, seq, balance_after, created_at = found
+        if seq is None:  # nothing moved
+            is_posted = _is_poor_but_posted(self.owner_id, self.kind, self.amount, self.reference)
+            return None if is_posted else self.post()
+        if entry_id is None:
+            with connection.cursor() as cursor:
+                cursor.execute(statements.UNDO, self._values())
+            return None
+        entry = Entry(**self._line(), id=entry_id, seq=seq, balance_after=balance_after, created_at=created_at)
+        entry.metadata = self.metadata
+        entry._state.adding = False
+        return entry
+
+    def _line(self) -> dict[str, Any]:
+        return {
+            "account_id": self.owner_id,
+            "kind": self.kind.value,
+            "amount": self.amount,
+            "reference": self.reference,
+            "subject": self.subject,
+            "operation_key": self.operation_key,
+            "cost_usd": self.cost_usd,
+            "description": self.description,
+            "actor": self.actor,
+        }
+
+    def _values(self) -> dict[str, Any]:
+        return {
+            **self._line(),
+            "metadata": json.dumps(self.metadata),
+            "purchased": self.amount if self.kind is Kind.PURCHASE else 0,
+            "earned": self.amount if self.kind is Kind.GRANT else 0,
+        }
+
+
 def _post(
     owner_id: UUID,
     kind: Kind,
@@ -232,46 +322,10 @@ def _post(
     reference: str,
     description: str,
     *,
-    subject: str = "",
-    operation_key: str = "",
-    cost_usd: Decimal | None = None,
-    actor: str = "",
     metadata: Metadata = None,
+    **more: str,
 ) -> Entry | None:
-    """Move the balance and write its line. `amount` is signed."""
-    _require_transaction()
-    line: dict[str, Any] = {
-        "account_id": owner_id,
-        "kind": kind.value,
-        "amount": amount,
-        "reference": reference,
-        "subject": subject,
-        "operation_key": operation_key,
-        "cost_usd": cost_usd,
-        "description": description,
-        "actor": actor,
-    }
-    given = dict(metadata or {})
-    values = {
-        **line,
-        "metadata": json.dumps(given),
-        "purchased": amount if kind is Kind.PURCHASE else 0,
-        "earned": amount if kind is Kind.GRANT else 0,
-    }
-    with sql.cursor() as cursor:
-        while True:
-            cursor.execute(statements.POST, values)
-            if moved := cursor.fetchone():
-                break
-            if _is_poor_but_posted(owner_id, kind, amount, reference):
-                return None
-        entry_id, seq, balance_after, created_at = moved
-        if entry_id is None:
-            cursor.execute(statements.UNDO, values)
-            return None
-    entry = Entry(**line, id=entry_id, seq=seq, balance_after=balance_after, metadata=given, created_at=created_at)
-    entry._state.adding = False
-    return entry
+    return Posting(owner_id, kind, amount, reference, description, metadata=dict(metadata or {}), **more).post()
 
 
 def _is_poor_but_posted(owner_id: UUID, kind: Kind, amount: int, reference: str) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 # Move the balance and write the line in one round trip. The conditional UPDATE is the lock.
 #
-# No row: nothing moved, because the account is missing or too poor. A row without an id: the reference
+# POSTED without a seq: nothing moved, because the account is missing or too poor. Without an id: the reference
 # stands already, and UNDO must follow in the same transaction. Asking for the reference first would
 # not do: an UPDATE that waited for the account does not see what was written meanwhile.
 POST = """
-WITH moved AS (
+moved AS (
     UPDATE credits_account
     SET balance = balance + %(amount)s,
         seq = seq + 1,
@@ -29,8 +29,13 @@ WITH moved AS (
     ON CONFLICT (kind, reference) DO NOTHING
     RETURNING id
 )
-SELECT posted.id, moved.seq, moved.balance, moved.updated_at FROM moved LEFT JOIN posted ON true
 """
+POSTED = (
+    "(SELECT id FROM posted)",
+    "(SELECT seq FROM moved)",
+    "(SELECT balance FROM moved)",
+    "(SELECT updated_at FROM moved)",
+)
 
 UNDO = """
 UPDATE credits_account

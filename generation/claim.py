@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +20,7 @@ from django.db import connection, transaction
 
 from config.api import sql
 from generation.models import Item
+from generation.models.rows import Sql
 from generation.plan import INTERNAL
 from providers.breaker import PROBE_EVERY_S
 
@@ -147,35 +147,47 @@ class Only:
 
 # One plan serves every call: of a list the planner would not know how many places it holds, and plan anew.
 _RANKS = """
-SELECT clock_timestamp(), n.lane, n.weight, GREATEST(
-    COALESCE((SELECT rank FROM generation_item WHERE status = 'QUEUED' AND lane = n.lane AND weight = n.weight
-              ORDER BY rank LIMIT 1), 0),
-    COALESCE((SELECT rank + 1 FROM generation_item
-              WHERE status = 'QUEUED' AND lane = n.lane AND weight = n.weight AND owner_id = %s
-              ORDER BY rank DESC LIMIT 1), 0))
-FROM (VALUES {places}) AS n(lane, weight)
+fair AS MATERIALIZED (
+    SELECT n.nth, GREATEST(
+        COALESCE((SELECT rank FROM generation_item WHERE status = 'QUEUED' AND lane = n.lane AND weight = n.weight
+                  ORDER BY rank LIMIT 1), 0),
+        COALESCE((SELECT rank + 1 FROM generation_item
+                  WHERE status = 'QUEUED' AND lane = n.lane AND weight = n.weight AND owner_id = %(fair_owner)s
+                  ORDER BY rank DESC LIMIT 1), 0)) AS rank
+    FROM (VALUES {places}) AS n(nth, lane, weight))
 """
 
 
-def fair_ranks(places: Iterable[tuple[str, int]], owner_id: UUID) -> tuple[dict[tuple[str, int], int], datetime]:
-    """Return the rank of this owner's next item in each (lane, weight), and the database's clock. One query.
+class FairRanks:
+    """The rank of an owner's next item in each of some (lane, weight): the front of the waiting, or behind one's own.
 
-    The front of the waiting, or behind one's own. Nothing is stored and a stale read only makes a tie, so
-    no lock is needed. Further new items of the same owner take the numbers that follow.
+    Nothing is stored and a stale read only makes a tie, so no lock is needed. Further new items of the same owner
+    take the numbers that follow. `part` asks, alone or in the statement that stores the items: there `unread`
+    stands for a rank that nobody has read yet.
     """
-    wanted = list(places)
-    with sql.cursor() as cursor:
-        cursor.execute(
-            _RANKS.format(places=", ".join(["(%s::text, %s::int)"] * len(wanted))),
-            [owner_id, *(value for place in wanted for value in place)],
-        )
-        rows = cursor.fetchall()
-    return {(lane, weight): rank for _, lane, weight, rank in rows}, rows[0][0]
+
+    def __init__(self, places: Iterable[tuple[str, int]], owner_id: UUID) -> None:
+        self._places = list(dict.fromkeys(places))
+        values: dict[str, Any] = {"fair_owner": owner_id}
+        rows = []
+        for nth, (lane, weight) in enumerate(self._places):
+            values |= {f"lane_{nth}": lane, f"weight_{nth}": weight}
+            rows.append(f"({nth}, %(lane_{nth})s::text, %(weight_{nth})s::int)")
+        columns = ("(SELECT array_agg(rank ORDER BY nth) FROM fair)",)
+        self.part = sql.Part(_RANKS.format(places=", ".join(rows)), columns, values)
+
+    def unread(self, place: tuple[str, int], behind: int) -> Sql:
+        """Spell the rank of one of several new items, `behind` so many others of theirs."""
+        return Sql(f"(SELECT rank + {behind:d} FROM fair WHERE nth = {self._places.index(place):d})")  # noqa: S608
+
+    def read(self, found: tuple[list[int]]) -> dict[tuple[str, int], int]:
+        return dict(zip(self._places, found[0], strict=True))
 
 
 def fair_rank(lane: str, weight: int, owner_id: UUID) -> int:
     """Return the rank of this owner's next item in one lane and weight. One query."""
-    return fair_ranks([(lane, weight)], owner_id)[0][lane, weight]
+    ranks = FairRanks([(lane, weight)], owner_id)
+    return ranks.read(*sql.run(ranks.part))[lane, weight]
 
 
 def front_rank(lane: str, weight: int) -> int:

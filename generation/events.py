@@ -95,12 +95,12 @@ def change(request_id: UUID, *, actor: str = "", reserve: int = 8) -> Iterator[C
             announce(this)
 
 
-def submitted(request_id: UUID, owner_id: UUID, door: str, now: datetime, **data: Any) -> Event:
-    """Make the first event of a new request, whose seq is 1, and tell of it after the commit.
+def submitted(request_id: UUID, owner_id: UUID, door: str, **data: Any) -> Event:
+    """Make the first event of a new request, whose seq is 1, and tell of it after the commit. Timed by the database.
 
     The statement that stores the request stores it too: one question less on the path of every submit.
     """
-    this = Change(request_id, owner_id, door, "QUEUED", 0, 1, "", now)
+    this = Change(request_id, owner_id, door, "QUEUED", 0, 1, "", rows.NOW)
     this.record(EventKind.SUBMITTED, **data)
     announce(this)
     return this.events[0]

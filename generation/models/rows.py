@@ -6,7 +6,7 @@ The ORM compiles each statement anew, which costs several times what PostgreSQL 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -18,50 +18,65 @@ from config.api import sql
 def insert(*groups: Sequence[Model]) -> None:
     """Store new instances, one model to a group, and give them the keys that the database chose. One query.
 
-    Must run inside a transaction. Values are plain ones, no expressions; no signal is sent.
+    Must run inside a transaction. Values are plain ones or `Sql`; no signal is sent.
     """
-    params: list[Any] = []
-    filled = [group for group in groups if group]
-    inserts = ", ".join(f"into_{nth} AS ({_into(group, params)})" for nth, group in enumerate(filled))
-    keys = ", ".join(f"(SELECT array_agg(key) FROM into_{nth})" for nth in range(len(filled)))  # noqa: S608 no value
-    with sql.cursor() as cursor:
-        cursor.execute(f"WITH {inserts} SELECT {keys}", params)
-        found = cursor.fetchone()
-    for group, chosen in zip(filled, found, strict=True):
-        for instance, key in zip(group, chosen, strict=True):
-            instance.pk = key
-            instance._state.adding = False
+    new = New(groups)
+    new.stored(*sql.run(new.part))
+
+
+class New:
+    """New instances on their way into the tables, alone or as a part of a statement that others share."""
+
+    def __init__(self, groups: Iterable[Sequence[Model]]) -> None:
+        self._groups = [group for group in groups if group]
+        values: dict[str, Any] = {}
+        inserts = [f"into_{nth} AS ({_into(group, values)})" for nth, group in enumerate(self._groups)]
+        keys = (f"(SELECT array_agg(key) FROM into_{nth})" for nth in range(len(inserts)))  # noqa: S608 no value
+        self.part = sql.Part(", ".join(inserts), tuple(keys), values)
+
+    def stored(self, keys: Iterable[Sequence[Any]]) -> None:
+        """Take the keys that the part read."""
+        for group, chosen in zip(self._groups, keys, strict=True):
+            for instance, key in zip(group, chosen, strict=True):
+                instance.pk = key
+                instance._state.adding = False
 
 
 class Sql(str):
-    """Stands for a value that the database knows, such as `fence + 1`. Never made of what comes from outside."""
+    """Stands for a value that the database knows, such as `fence + 1`. Never made of what comes from outside.
+
+    An instance that was inserted with one keeps it: what it became, its inserter must find out.
+    """
+
+
+# The database's clock at the start of the statement: the same wherever it stands in it.
+NOW: Any = Sql("statement_timestamp()")
 
 
 def update(model: type[Model], pk: Any, *, to: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> bool:
     """Change one row `to` these columns, if it still holds what is `given`: a value, or one of a tuple. One query."""
-    params: list[Any] = []
-    changes = ", ".join(f'"{column}" = {_spelled(value, params)}' for column, value in to.items())
-    guards = "".join(f' AND "{column}" = {_any_of(value, params)}' for column, value in (given or {}).items())
+    values: dict[str, Any] = {"pk": pk}
+    changes = ", ".join(f'"{column}" = {_spelled(value, values)}' for column, value in to.items())
+    guards = "".join(f' AND "{column}" = {_any_of(value, values)}' for column, value in (given or {}).items())
     meta = model._meta
     with sql.cursor() as cursor:
         cursor.execute(
-            f'UPDATE "{meta.db_table}" SET {changes} WHERE true{guards} AND {meta.pk.column} = %s',  # noqa: S608 no value
-            [*params, pk],
+            f'UPDATE "{meta.db_table}" SET {changes} WHERE true{guards} AND {meta.pk.column} = %(pk)s',  # noqa: S608 no value
+            values,
         )
         return bool(cursor.rowcount)
 
 
-def _any_of(value: Any, params: list[Any]) -> str:
+def _any_of(value: Any, values: dict[str, Any]) -> str:
     if isinstance(value, tuple):
-        params.append([str(one) for one in value])
-        return "ANY(%s)"
-    return _spelled(value, params)
+        return f"ANY({_named([str(one) for one in value], values)})"
+    return _spelled(value, values)
 
 
-def _into(group: Sequence[Model], params: list[Any]) -> str:
-    """Spell the insert of one group and add its values to `params`."""
+def _into(group: Sequence[Model], values: dict[str, Any]) -> str:
+    """Spell the insert of one group and add its values to `values`."""
     head, attributes, tail = _frame(type(group[0]))
-    rows = [", ".join(_spelled(getattr(instance, attribute), params) for attribute in attributes) for instance in group]
+    rows = [", ".join(_spelled(getattr(instance, attribute), values) for attribute in attributes) for instance in group]
     return f"{head} ({'), ('.join(rows)}) {tail}"
 
 
@@ -75,7 +90,7 @@ def _frame(model: type[Model]) -> tuple[str, list[str], str]:
     return head, [field.attname for field in fields], f"RETURNING {meta.pk.column} AS key"
 
 
-def _spelled(value: Any, params: list[Any]) -> str:
+def _spelled(value: Any, values: dict[str, Any]) -> str:
     """The value's place in the statement. Most columns of a new row are empty: those need no parameter.
 
     Whatever else stood in the text would make each statement a new one, and the driver remembers those it has read.
@@ -90,5 +105,10 @@ def _spelled(value: Any, params: list[Any]) -> str:
         return "0"
     if isinstance(value, dict | list):
         value = json.dumps(value, ensure_ascii=False)
-    params.append(value)
-    return "%s"
+    return _named(value, values)
+
+
+def _named(value: Any, values: dict[str, Any]) -> str:
+    name = f"v{len(values)}"
+    values[name] = value
+    return f"%({name})s"
