@@ -11,12 +11,13 @@ import hashlib
 import io
 import os
 import struct
+import tempfile
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 from django.conf import settings
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -29,6 +30,8 @@ OTHER_BEGINNINGS = (b"GIF8", b"BM", b"II*\0", b"MM\0*")
 # A phone's JPEG with a preview or a brightness map behind it, of which we take the photograph alone.
 SEVERAL_JPEGS = "MPO"
 
+# Beyond this a picture is laid down on disk as soon as it is checked.
+HELD_BYTES, CHUNK_BYTES = 512 * 1024, 64 * 1024
 WEBP_MODES = ("RGB", "RGBA")
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
@@ -65,22 +68,58 @@ class Picture:
         """Nothing is open: a picture is held in memory."""
 
 
+@dataclass(frozen=True)
+class LaidDown:
+    """A checked picture on disk. Who takes it closes it."""
+
+    body: BinaryIO
+    content_type: str
+    extension: str
+    width: int
+    height: int
+    size_bytes: int
+    sha256: str
+
+    def close(self) -> None:
+        self.body.close()
+
+
 def check(body: BinaryIO, *, thumbnail_px: int = 0) -> Picture:
     """Decode a picture whole, cut its metadata out and turn it upright. Raises BadPicture.
 
     Costs one decoding, and an encoding only when the picture must be turned. thumbnail_px: make its thumbnail of
     that size too, while it lies decoded, for the `thumbnail` that this thread asks for next.
     """
-    small = None
     with _opened(body) as (image, data):
-        kind = "JPEG" if image.format == SEVERAL_JPEGS else str(image.format)
-        turned = image.getexif().get(ORIENTATION_TAG, 1) not in (0, 1)
-        image.load()
-        if turned:
-            data = _encoded(ImageOps.exif_transpose(image), kind)
-        elif thumbnail_px:
-            small = _shrunk(image, thumbnail_px)
-        width, height = (image.height, image.width) if turned and _swaps_sides(image) else image.size
+        return _checked(image, data, thumbnail_px)
+
+
+def check_to_keep(body: BinaryIO, *, thumbnail_px: int = 0) -> Picture | LaidDown:
+    """As `check`, and lay a big one down on disk: threads that wait for the store hold none of them in memory."""
+    with _opened(body) as (image, data):
+        picture = _checked(image, data, thumbnail_px)
+        if picture.size_bytes <= HELD_BYTES:
+            return picture
+        file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  who takes it closes it
+        try:
+            file.write(picture.data)
+        except BaseException:
+            file.close()
+            raise
+    about = picture.content_type, picture.extension, picture.width, picture.height
+    return LaidDown(file, *about, picture.size_bytes, picture.sha256)
+
+
+def _checked(image: Image.Image, data: bytes, thumbnail_px: int) -> Picture:
+    small = None
+    kind = "JPEG" if image.format == SEVERAL_JPEGS else str(image.format)
+    turned = image.getexif().get(ORIENTATION_TAG, 1) not in (0, 1)
+    image.load()
+    if turned:
+        data = _encoded(ImageOps.exif_transpose(image), kind)
+    elif thumbnail_px:
+        small = _shrunk(image, thumbnail_px)
+    width, height = (image.height, image.width) if turned and _swaps_sides(image) else image.size
     data = _without_metadata(data, kind)
     digest = hashlib.sha256(data).hexdigest()
     _last.thumbnail = (digest, thumbnail_px, small)
@@ -96,7 +135,7 @@ def check_any(body: BinaryIO) -> Picture:
         image.load()
         upright = ImageOps.exif_transpose(image)
         has_alpha = "A" in upright.mode or "transparency" in upright.info
-        return _packed(upright.convert("RGBA" if has_alpha else "RGB"), "PNG")
+        return packed(upright.convert("RGBA" if has_alpha else "RGB"), "PNG")
 
 
 def as_png(body: BinaryIO) -> Picture:
@@ -104,7 +143,7 @@ def as_png(body: BinaryIO) -> Picture:
     with _opened(body) as (image, _):
         image.load()
         upright = ImageOps.exif_transpose(image)
-        return _packed(upright if upright.mode in PNG_MODES else upright.convert("RGB"), "PNG")
+        return packed(upright if upright.mode in PNG_MODES else upright.convert("RGB"), "PNG")
 
 
 def thumbnail(body: BinaryIO, pixels: int) -> Picture:
@@ -112,16 +151,37 @@ def thumbnail(body: BinaryIO, pixels: int) -> Picture:
 
     Costs one decoding; none when this thread made it while checking that picture last.
     """
-    data = _read(body)
     digest, made_px, made = vars(_last).pop("thumbnail", ("", 0, None))
-    if made and made_px == pixels and digest == hashlib.sha256(data).hexdigest():
+    if made and made_px == pixels and digest == _digest(body):
         return made
-    with _opened(io.BytesIO(data)) as (image, _):
+    with _opened(body) as (image, _):
         image.draft("RGB", (pixels * 2, pixels * 2))
         return _shrunk(image, pixels)
 
 
-def _packed(image: Image.Image, kind: str, **options: Any) -> Picture:
+def cover(body: BinaryIO, pixels: int) -> Picture:
+    """Make a square PNG that the picture covers, cut around its middle. Raises BadPicture. Costs one decoding."""
+    with opened(body) as (image,):
+        return packed(ImageOps.fit(image, (pixels, pixels), Image.Resampling.BOX), "PNG")
+
+
+@contextmanager
+def opened(*bodies: BinaryIO | IO[bytes]) -> Iterator[list[Image.Image]]:
+    """Decode pictures and turn them upright, for work on their pixels; closes the files. Raises BadPicture.
+
+    All in one turn: threads that held one picture each while they waited for a second turn would wait for ever.
+    """
+    with ExitStack() as stack:
+        for body in bodies:
+            stack.enter_context(body)
+        stack.enter_context(_decoding)
+        yield [
+            ImageOps.exif_transpose(stack.enter_context(_decoded(cast(BinaryIO, body), tuple(EXTENSIONS)))[0])
+            for body in bodies
+        ]
+
+
+def packed(image: Image.Image, kind: str, **options: Any) -> Picture:
     """A picture of ours in its file, without what its pixels' own file had said beside them."""
     data = _without_metadata(_encoded(image, kind, **options), kind)
     return Picture(data, Image.MIME[kind], EXTENSIONS[kind], *image.size, hashlib.sha256(data).hexdigest())
@@ -137,6 +197,14 @@ def _shrunk(image: Image.Image, pixels: int) -> Picture:
     return Picture(made, "image/webp", "webp", *small.size, hashlib.sha256(made).hexdigest())
 
 
+def _digest(body: BinaryIO) -> str:
+    body.seek(0)
+    hashed = hashlib.sha256()
+    while chunk := body.read(CHUNK_BYTES):
+        hashed.update(chunk)
+    return hashed.hexdigest()
+
+
 def _read(body: BinaryIO) -> bytes:
     body.seek(0)
     data = body.read(settings.MAX_IMAGE_BYTES + 1)
@@ -146,27 +214,30 @@ def _read(body: BinaryIO) -> bytes:
 
 
 @contextmanager
-def _opened(body: BinaryIO, formats: Sequence[str] = tuple(EXTENSIONS)) -> Iterator[tuple[Image.Image, bytes]]:
-    """Open a picture after its header was judged; every fault of Pillow's comes out as BadPicture.
+def _opened(body: BinaryIO, formats: tuple[str, ...] = tuple(EXTENSIONS)) -> Iterator[tuple[Image.Image, bytes]]:
+    """Wait for a turn, then open a picture. A hundred threads that wait here hold no copy of theirs."""
+    with _decoding, _decoded(body, formats) as found:
+        yield found
 
-    Read only when it is its turn: a hundred threads that wait here hold no copy of theirs.
-    """
-    with _decoding:
-        data = _read(body)
-        try:
-            with Image.open(io.BytesIO(data), formats=formats) as image:
-                if image.width * image.height > settings.MAX_IMAGE_PIXELS:
-                    raise BadPicture("more pixels than we take")
-                takes_first = image.format == SEVERAL_JPEGS or image.format in OTHER_FORMATS
-                if not takes_first and getattr(image, "n_frames", 1) > 1:
-                    raise BadPicture("an animation, not a picture")
-                yield image, data
-        except BadPicture:
-            raise
-        except UnidentifiedImageError:
-            raise BadPicture("not a PNG, JPEG or WebP picture") from None
-        except (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError) as error:
-            raise BadPicture(f"a damaged picture ({type(error).__name__})") from None
+
+@contextmanager
+def _decoded(body: BinaryIO, formats: tuple[str, ...]) -> Iterator[tuple[Image.Image, bytes]]:
+    """Open a picture after its header was judged; every fault of Pillow's comes out as BadPicture."""
+    data = _read(body)
+    try:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
+            if image.width * image.height > settings.MAX_IMAGE_PIXELS:
+                raise BadPicture("more pixels than we take")
+            takes_first = image.format == SEVERAL_JPEGS or image.format in OTHER_FORMATS
+            if not takes_first and getattr(image, "n_frames", 1) > 1:
+                raise BadPicture("an animation, not a picture")
+            yield image, data
+    except BadPicture:
+        raise
+    except UnidentifiedImageError:
+        raise BadPicture("not a PNG, JPEG or WebP picture") from None
+    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError) as error:
+        raise BadPicture(f"a damaged picture ({type(error).__name__})") from None
 
 
 def _swaps_sides(image: Image.Image) -> bool:
@@ -192,12 +263,13 @@ PNG_KEPT = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRG
 
 
 def _cut_png(data: bytes) -> bytes:
-    kept, at = [data[:8]], 8
+    view = memoryview(data)  # slices of it are no copies
+    kept, at = [view[:8]], 8
     while at < len(data):
         (length,), name = struct.unpack_from(">I", data, at), data[at + 4 : at + 8]
         end = at + 12 + length
         if name in PNG_KEPT:
-            kept.append(data[at:end])
+            kept.append(view[at:end])
         if name == b"IEND":
             break
         at = end

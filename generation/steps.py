@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Protocol
 
 from django.conf import settings
 
-from generation import images, meshes, storage
+from generation import composing, exports, images, meshes, posemap, storage
 from generation.models import AssetKind, Item
 
 PUBLISH = "publish"
@@ -54,18 +54,73 @@ class Step:
     work: Callable[[Item], Sequence[Piece]] | None = None
 
 
+def key_of(item: Item, name: str) -> str:
+    """Find the file that an input names: a storage key, `step:NAME`, or `step:NAME/FILE` of several.
+
+    Raises LookupError when the step left no such file.
+    """
+    if not name.startswith("step:"):
+        return name
+    step, _, file = name.removeprefix("step:").partition("/")
+    left = item.results[step]
+    return str((left["files"][file] if file else left)["key"])
+
+
+def newest(item: Item) -> dict[str, Any]:
+    """What the last of the steps left that `of` names and that left a file; `generate` when it names none."""
+    wanted = item.step_plan.inputs.get("of") or ["generate"]
+    left = next(made for step in wanted if "key" in (made := item.results.get(step) or {}))
+    return dict(left)
+
+
 def make_thumbnail(item: Item) -> Sequence[Piece]:
-    """Make the small picture of an item's newest result: of a model as its vendor rendered it."""
-    made = item.results["generate"]
+    """Make the small picture of an item's newest result: of a model as its vendor rendered it.
+
+    inputs: `of`, the steps whose result may be meant, the best first; `cover` fills a square and makes a PNG.
+    """
+    made = newest(item)
     if made["content_type"] == meshes.CONTENT_TYPE:
         made = made["preview"]
+    small = images.cover if item.step_plan.inputs.get("cover") else images.thumbnail
     with storage.open_file(made["key"]) as body:
-        return [Piece(AssetKind.THUMBNAIL, images.thumbnail(body, settings.THUMBNAIL_PIXELS))]  # type: ignore[arg-type]
+        return [Piece(AssetKind.THUMBNAIL, small(body, settings.THUMBNAIL_PIXELS))]  # type: ignore[arg-type]
+
+
+def compose(item: Item) -> Sequence[Piece]:
+    """Set a cut-out figure before another background; leave the picture, and the seam where they meet.
+
+    inputs: `figure` and `background` name files; `color` is a background of one colour instead.
+    """
+    inputs = item.step_plan.inputs
+    named = [inputs["figure"], *([] if inputs.get("color") else [inputs["background"]])]
+    with images.opened(*(storage.open_file(key_of(item, name)) for name in named)) as (figure, *behind):
+        if not composing.is_cut_out(figure):
+            raise images.BadPicture("a cut-out without a figure before nothing")
+        ground = behind[0] if behind else composing.plain(inputs["color"], figure.size)
+        composed, seam = composing.compose(figure, ground), composing.seam(figure)
+    return [
+        Piece(AssetKind.IMAGE, images.packed(composed, "PNG", compress_level=3)),
+        Piece(AssetKind.MASK, images.packed(seam, "PNG"), "seam"),
+    ]
+
+
+def export(item: Item) -> Sequence[Piece]:
+    """Make the exports that were asked for. inputs: `of` as for a thumbnail, `formats`, `figure` as shares or None."""
+    inputs = item.step_plan.inputs
+    figure = posemap.Box(*inputs["figure"]) if inputs.get("figure") else None
+    with images.opened(storage.open_file(newest(item)["key"])) as (image,):
+        made = exports.make(image, inputs["formats"], figure)
+    return [Piece(AssetKind.EXPORT, one.picture, name) for name, one in made.items()]
 
 
 STEPS: dict[str, Step] = {
+    "background": Step(AssetKind.IMAGE),
+    "compose": Step(AssetKind.IMAGE, compose),
+    "cut-out": Step(AssetKind.IMAGE),
+    "exports": Step(AssetKind.EXPORT, export),
     "generate": Step(AssetKind.IMAGE),
     PUBLISH: Step(None),  # moves another step's files to their final keys: `engine.publishing`
+    "seam": Step(AssetKind.IMAGE),
     "thumbnail": Step(AssetKind.THUMBNAIL, make_thumbnail),
     "verify": Step(None),
 }

@@ -100,6 +100,16 @@ def story_key(folder: str, *names: str) -> str:
     return folder + "/".join(names)
 
 
+def pose_file(job_id: UUID, pose_id: str, what: str = "") -> str:
+    """Name a picture of a generated pose, or with `what` one beside it. `{extension}` leaves room for what is made."""
+    return f"poses/{job_id}/{pose_id}{'_' if what else ''}{what}.{{extension}}"
+
+
+def pose_export_key(job_id: UUID, pose_id: str, name: str, extension: str = "{extension}", again: str = "") -> str:
+    """Name an export of a generated pose. again: told apart from one made before."""
+    return f"poses/{job_id}/exports/{pose_id}_{name}{'_' if again else ''}{again}.{extension}"
+
+
 def save(key: str, body: BinaryIO) -> None:
     """Store a file under a new key. Raises KeyTaken, or StorageError when the store cannot be reached."""
     body.seek(0)

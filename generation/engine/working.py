@@ -27,7 +27,7 @@ from generation.engine.publishing import publish
 from generation.engine.stumbling import bug_of, lose, stumble
 from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome, rows
 from generation.plan import INTERNAL, StepPlan
-from generation.steps import PUBLISH, STEPS
+from generation.steps import PUBLISH, STEPS, key_of
 from providers import registry
 from providers.base import Call, Made, Pending
 from providers.errors import ProviderError
@@ -99,16 +99,14 @@ def _call(claim: Claim, plan: StepPlan) -> Made | Pending:
 
 
 def _inputs(item: Item, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the pictures that inputs name by storage key, or as `step:NAME` for an earlier step's result."""
+    """Read the files that inputs name, by storage key or as an earlier step's result."""
 
-    def read(name: str) -> bytes:
-        return storage.read(item.results[name[5:]]["key"] if name.startswith("step:") else name)
+    def read(name: str | None) -> bytes | None:
+        return None if name is None else storage.read(key_of(item, name))
 
-    read_in: dict[str, Any] = {}
+    read_in: dict[str, Any] = {name: read(inputs[name]) for name in ("mask", "model") if inputs.get(name)}
     if inputs.get("images"):
         read_in["images"] = [read(name) for name in inputs["images"]]
-    if inputs.get("mask"):
-        read_in["mask"] = read(inputs["mask"])
     return {**inputs, **read_in}
 
 
