@@ -44,6 +44,17 @@ INVARIANTS: dict[str, str] = {
         FROM generation_item
         WHERE status IN ('FAILED', 'CANCELLED') AND charged - refunded > kept AND finished_at >= %(since)s
     """,
+    "parts-are-given-back": """
+        SELECT 'item:' || i.id, 'says that its parts gave back ' || parts.said || ', its entries say ' ||
+               COALESCE(sum(e.amount), 0)
+        FROM generation_item i
+        CROSS JOIN LATERAL (SELECT COALESCE(sum((i.results -> part ->> 'refunded')::bigint), 0) AS said
+                            FROM jsonb_object_keys(i.parts) AS part WHERE i.results -> part ? 'failed') AS parts
+        LEFT JOIN credits_entry e ON e.subject = 'item:' || i.id AND e.kind = 'refund'
+                                 AND e.reference LIKE 'item:%%:part:%%'
+        WHERE i.parts <> '{}' AND (i.created_at >= %(since)s OR i.finished_at >= %(since)s)
+        GROUP BY i.id, parts.said HAVING COALESCE(sum(e.amount), 0) <> parts.said
+    """,
     "success-has-an-asset": """
         SELECT 'item:' || i.id, 'succeeded without a stored result' FROM generation_item i
         WHERE i.status = 'SUCCEEDED' AND i.finished_at >= %(since)s

@@ -65,9 +65,9 @@ class StepPlan:
     required: False when its failure ends only the step, not the item (thumbnails, exports).
     part: a part of the item's price that is given back when a required step of it fails for good; the part's other
     steps are left out then, and the item goes on without what they would have made.
-    failure_ends_pass: a retryable failure uses up one of the step's `passes` instead of a start: one counter for
-    failed calls and rejected results. Waiting for a vendor's room does neither.
-    rate_limit_starts: so many rate-limited answers in one pass, and they count as failures; None: they never do.
+    failure_ends_pass: retryable failures that use up a pass's starts end the pass and not the item, while `passes`
+    last: one counter for failed calls and rejected results. With again_from the next pass begins there.
+    rate_limit_starts: the n-th rate-limited answer of a pass counts as a failure; None: they never do.
     """
 
     name: str

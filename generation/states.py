@@ -2,7 +2,8 @@
 
     item     QUEUED <-> HELD, QUEUED -> RUNNING -> SUCCEEDED | FAILED
              RUNNING -> QUEUED | HELD (next step, another try), RUNNING -> WAITING -> RUNNING (parked)
-             any open state -> FAILED | CANCELLED, FAILED -> QUEUED (reopened by staff)
+             any open state -> QUEUED | SUCCEEDED (a part was given up), FAILED | CANCELLED
+             FAILED -> QUEUED (reopened by staff)
     request  QUEUED -> RUNNING -> COMPLETED | FAILED | CANCELLED, COMPLETED | FAILED -> RUNNING (reopened)
 
 What each state means is said where it is declared (`generation.models`). QUEUED -> RUNNING is written by
@@ -50,6 +51,8 @@ REQUEUE = Move("requeue", (S.RUNNING, S.WAITING, S.QUEUED), S.QUEUED, None, take
 PARK = Move("park", (S.RUNNING,), S.WAITING, E.PARKED, takes_away=True)  # the vendor works; the thread is free
 FETCH = Move("fetch", (S.WAITING,), S.RUNNING, None, takes_away=True)  # the vendor is done; a result is to be kept
 SUCCEED = Move("succeed", (S.RUNNING,), S.SUCCEEDED, E.SUCCEEDED)
+SKIP = Move("skip", OPEN, S.QUEUED, E.STEP, takes_away=True)  # a part was given up: on without it
+END_WITHOUT = Move("end without", OPEN, S.SUCCEEDED, E.SUCCEEDED, takes_away=True)  # likewise, and nothing follows
 FAIL = Move("fail", OPEN, S.FAILED, E.FAILED, takes_away=True)
 CANCEL = Move("cancel", OPEN, S.CANCELLED, E.CANCELLED, takes_away=True)
 HOLD = Move("hold", (S.QUEUED, S.HELD), S.HELD, E.HELD)
@@ -63,7 +66,9 @@ GIVE_UP = Move("give up", (R.QUEUED, R.RUNNING), R.FAILED, E.REQUEST_FAILED)
 CALL_OFF = Move("call off", (R.QUEUED, R.RUNNING), R.CANCELLED, E.REQUEST_CANCELLED)
 REOPEN_REQUEST = Move("reopen", (R.COMPLETED, R.FAILED), R.RUNNING, E.REOPENED)
 
-ITEM_MOVES = (ADVANCE, AGAIN, RETRY, REQUEUE, PARK, FETCH, SUCCEED, FAIL, CANCEL, HOLD, RELEASE, REOPEN)
+ITEM_MOVES = (
+    ADVANCE, AGAIN, RETRY, REQUEUE, PARK, FETCH, SUCCEED, SKIP, END_WITHOUT, FAIL, CANCEL, HOLD, RELEASE, REOPEN
+)  # fmt: skip
 REQUEST_MOVES = (START, COMPLETE, GIVE_UP, CALL_OFF, REOPEN_REQUEST)
 
 

@@ -45,8 +45,7 @@ def fail(change: Change, item: Item, why: Failure, *, quarantine: bool = False) 
     Nothing is kept unless the error or the door's rule says that this kind of failure is not refunded. What an
     earlier round kept by that rule stays kept: it was paid for that round.
     """
-    keeps = not why.refundable or why.code in item.keep_codes
-    back = 0 if keeps else item.charged - item.refunded - item.kept
+    back = 0 if keeps(item, why) else item.charged - item.refunded - item.kept
     told = {"code": why.code, "refunded": back}
     moved = states.move(
         change,
@@ -67,9 +66,14 @@ def fail(change: Change, item: Item, why: Failure, *, quarantine: bool = False) 
     )
     if not moved:
         return 0
-    _give_back(change, item, back, f"Refund: {item.price_key or 'generation'} failed", gives_quota=not keeps)
+    _give_back(change, item, back, f"Refund: {item.price_key or 'generation'} failed", gives_quota=not keeps(item, why))
     item_ended(change, item)
     return back
+
+
+def keeps(item: Item, why: Failure) -> bool:
+    """Is this a kind of failure that is not refunded, by its class or by the door's rule?"""
+    return not why.refundable or why.code in item.keep_codes
 
 
 def cancel_item(change: Change, item: Item) -> tuple[bool, int]:
@@ -124,20 +128,25 @@ def _confirm_cancelled(change: Change, item: Item) -> None:
 def _give_back(change: Change, item: Item, credits: int, description: str, *, gives_quota: bool) -> None:
     """Post an item's automatic refund, or return its unit of the day's quota. Once per round and step."""
     if credits:
-        posted = ledger.refund(
-            item.owner_id,
-            credits,
-            reference=f"item:{item.pk}:{change.round}:{item.step}",
-            subject=f"item:{item.pk}",
-            operation_key=item.price_key,
-            description=description,
-            metadata=told_beside(item.request_id),
-        )
-        if posted is None:
-            raise AssertionError(f"item {item.pk} was refunded already in round {change.round}")
+        post_refund(change, item, credits, str(item.step), description)
     if gives_quota and item.quota_day:
         ledger.give_back_quota(item.owner_id, 1, item.quota_day)
         Item.objects.filter(pk=item.pk).update(quota_day=None)
+
+
+def post_refund(change: Change, item: Item, credits: int, what: str, description: str) -> None:
+    """Post a refund for `what` of an item: a step, or a part of its price. Once in a round."""
+    posted = ledger.refund(
+        item.owner_id,
+        credits,
+        reference=f"item:{item.pk}:{change.round}:{what}",
+        subject=f"item:{item.pk}",
+        operation_key=item.price_key,
+        description=description,
+        metadata=told_beside(item.request_id),
+    )
+    if posted is None:
+        raise AssertionError(f"{what} of item {item.pk} was refunded already in round {change.round}")
 
 
 def cancel_at_vendor_later(change: Change, attempt_id: int) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 from generation import events, lanes, states
 from generation.claim import Claim, front_rank
-from generation.engine import closing
+from generation.engine import closing, parts
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone
 from generation.engine.keeping import end_step, keep, late
+from generation.engine.stumbling import begins_again
 from generation.models import Attempt, Item, ItemStatus, Outcome, Stage
 from generation.steps import CHECKS, STEPS
 from providers.base import Made
@@ -41,7 +42,7 @@ def _judge(claim: Claim, made: Made) -> None:
                 held = closing.locked(change, item.pk)
                 if held.fence != claim.fence or held.status != ItemStatus.RUNNING:
                     raise Gone
-                closing.fail(change, held, NOT_GOOD_ENOUGH)
+                parts.give_up(change, held, NOT_GOOD_ENOUGH)
             Attempt.objects.filter(pk=claim.attempt_id).update(
                 stage=Stage.SETTLED,
                 outcome=Outcome.MADE,
@@ -55,9 +56,8 @@ def _judge(claim: Claim, made: Made) -> None:
 
 def _go_back(change: events.Change, item: Item, fence: int, left: dict[str, Any]) -> None:
     """Send an item back to make its result anew, one pass on. It keeps its weight. Raises Gone."""
-    names = [step["name"] for step in item.steps]
-    target = names.index(item.step_plan.again_from)
-    lane = lanes.lane_of(item.plan_of(target), 0)
+    target, candidate = begins_again(item)
+    lane = lanes.lane_of(item.plan_of(target), candidate)
     moved = states.move(
         change,
         item.pk,
@@ -66,7 +66,7 @@ def _go_back(change: events.Change, item: Item, fence: int, left: dict[str, Any]
         told={"step": item.step_name, "pass": item.pass_no + 1},
         step=target,
         pass_no=item.pass_no + 1,
-        candidate=0,
+        candidate=candidate,
         starts=0,
         lane=lane,
         rank=front_rank(lane, item.weight),

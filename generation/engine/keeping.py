@@ -199,6 +199,7 @@ def _left_behind(item: Item, result: Result) -> dict[str, Any]:
     candidates = item.step_plan.candidates
     left: dict[str, Any] = {
         "starts": item.starts,
+        "candidate": item.candidate,
         "provider": candidates[item.candidate].provider if candidates else "",
         "model": result.model,
         "seed": result.seed,
@@ -217,33 +218,37 @@ def _left_behind(item: Item, result: Result) -> dict[str, Any]:
 
 def end_step(change: events.Change, item: Item, fence: int, left: dict[str, Any]) -> None:
     """Move an item past its current step, which leaves `left` behind: into the next one, or to success. Raises Gone."""
-    name = item.steps[item.step]["name"]
-    results = {**item.results, name: left}
-    if item.step + 1 == len(item.steps):
-        moved = states.move(
-            change,
-            item.pk,
-            states.SUCCEED,
-            fence=fence,
-            results=results,
-            progress=100,
-            finished_at=change.now,
-            lease_until=None,
-        )
-        if not moved:
+    go_on(change, item, fence, {**item.results, item.step_name: left})
+
+
+def go_on(
+    change: events.Change,
+    item: Item,
+    fence: int,
+    results: dict[str, Any],
+    *,
+    arrows: tuple[states.Move, states.Move] = (states.ADVANCE, states.SUCCEED),
+    **fields: Any,
+) -> None:
+    """Move an item past its current step with all that was left behind so far. arrows: on, and to the end. Raises
+    Gone."""
+    following = item.step_after(results)
+    fields |= {"results": results, "lease_until": None, "hold_reason": "", "run_after": None}
+    if following == len(item.steps):
+        if not states.move(change, item.pk, arrows[1], fence=fence, progress=100, finished_at=change.now, **fields):
             raise Gone
         closing.item_ended(change, item)
         return
     # At the front of the next lane: what is half made is finished first.
-    lane = lanes.lane_of(item.plan_of(item.step + 1), 0)
+    lane = lanes.lane_of(item.plan_of(following), 0)
     weight = max(item.weight, WEIGHTS[item.priority])
     moved = states.move(
         change,
         item.pk,
-        states.ADVANCE,
+        arrows[0],
         fence=fence,
-        told={"step": name},
-        step=item.step + 1,
+        told={"step": item.step_name},
+        step=following,
         # A pass spans making and checking; the step that checked it ends it.
         pass_no=0 if item.step_plan.checks else item.pass_no,
         candidate=0,
@@ -253,9 +258,8 @@ def end_step(change: events.Change, item: Item, fence: int, left: dict[str, Any]
         weight=weight,
         rank=front_rank(lane, weight),
         queued_at=change.now,
-        results=results,
-        progress=item.progress_at(item.step + 1),
-        lease_until=None,
+        progress=item.progress_at(following),
+        **fields,
     )
     if not moved:
         raise Gone

@@ -120,7 +120,7 @@ def reopen(request_id: UUID, *, actor: str, charge: bool = False) -> int:
         if not failed or not states.move_request(change, states.REOPEN_REQUEST, round=next_round, finished_at=None):
             return 0
         change.round = next_round
-        price = sum(item.price for item in failed) if charge else 0
+        price = sum(map(_price_left, failed)) if charge else 0
         if price:
             ledger.charge(
                 change.owner_id,
@@ -133,11 +133,16 @@ def reopen(request_id: UUID, *, actor: str, charge: bool = False) -> int:
             )
         beyond_cap = _beyond_cap(request_id, failed)
         for item in failed:
-            _reopen_item(change, item, charged=item.price if charge else 0)
+            _reopen_item(change, item, charged=_price_left(item) if charge else 0)
             if item.bundle in beyond_cap:
                 states.move(change, item.pk, states.HOLD, hold_reason=HoldReason.BUNDLE)
         queue.ring_after_commit(len(failed))
         return len(failed)
+
+
+def _price_left(item: Item) -> int:
+    """The price of what another round can still make: a part that was given up is not tried again."""
+    return item.price - sum(credits for part, credits in item.parts.items() if "failed" in item.results.get(part, {}))
 
 
 def _beyond_cap(request_id: UUID, items: Iterable[Item]) -> set[int | None]:

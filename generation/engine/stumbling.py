@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import takewhile
 from typing import Any
 
 from generation import events, images, lanes, meshes, retry, states, storage
 from generation.claim import Claim, fair_rank
-from generation.engine import closing
+from generation.engine import closing, parts
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone, end_attempt
 from generation.engine.keeping import end_step
@@ -15,6 +16,10 @@ from generation.models import Attempt, HoldReason, Item, ItemStatus, Outcome, St
 from generation.plan import INTERNAL
 from generation.retry import Verdict
 from providers.errors import AnswerLost, ProviderError, Refused
+
+# Outcomes that end a row of failures, and those that make one; the others say nothing.
+WORKED = (Outcome.MADE, Outcome.ADOPTED)
+BROKEN = (Outcome.FAILED, Outcome.LOST)
 
 GENERIC_MESSAGE = "The generation failed."
 
@@ -38,41 +43,98 @@ def _after_error(change: events.Change, item: Item, attempt_id: int, error: Prov
     plan = item.step_plan
     losses = item.losses + error.is_loss
     following = lanes.next_open_candidate(plan, item.candidate)
-    waits = Attempt.objects.filter(item=item, round=change.round, step=item.step, outcome=Outcome.LIMITED).count()
-    decision = retry.decide(
-        plan.retry, error, starts=item.starts, waits=waits, has_next_candidate=following is not None
-    )
-    end_attempt(attempt_id, _OUTCOMES.get(decision.verdict, Outcome.FAILED), error, change.now)
+    tries = _tries(change, item, attempt_id, error)
+    decision = retry.decide(plan.retry, error, tries, has_next_candidate=following is not None)
+    end_attempt(attempt_id, _outcome(decision, error), error, change.now)
     if losses >= retry.MAX_LOSSES or decision.verdict is Verdict.GIVE_UP:
         why = closing.Failure(error.code, str(error), retry.is_retryable(plan.retry, error), error.refundable)
         Item.objects.filter(pk=item.pk).update(losses=losses)
         if plan.required:
-            closing.fail(change, item, why, quarantine=losses >= retry.MAX_LOSSES)
+            parts.give_up(change, item, why, quarantine=losses >= retry.MAX_LOSSES)
         else:
             end_step(change, item, item.fence, {})
     elif decision.verdict is Verdict.NEXT_CANDIDATE and following is not None:
         _requeue(change, item, following, starts=item.starts - 1)
     elif decision.verdict is Verdict.WAIT and error.ours:
         _requeue(change, item, item.candidate, starts=item.starts - 1)
+    elif decision.verdict is Verdict.NEXT_PASS:
+        step, candidate = _next_pass(item, following if decision.moves_on else None)
+        _hold(change, item, error, decision, step, candidate, pass_no=item.pass_no + 1, starts=0, losses=losses)
     else:
-        is_wait = decision.verdict is Verdict.WAIT
-        states.move(
-            change,
-            item.pk,
-            states.RETRY,
-            told={"code": error.code, "wait_s": round(decision.wait_s, 3)},
-            hold_reason=HoldReason.RETRY,
-            run_after=change.now + timedelta(seconds=decision.wait_s),
-            starts=item.starts - is_wait,
-            losses=losses,
-            weight=item.weight if is_wait or plan.retry.weight_after_error is None else plan.retry.weight_after_error,
-            started_at=None,
-            progress=item.progress_at(item.step),
-            lease_until=None,
-        )
+        candidate = following if decision.moves_on and following is not None else item.candidate
+        starts = item.starts - (decision.verdict is Verdict.WAIT)
+        _hold(change, item, error, decision, item.step, candidate, starts=starts, losses=losses)
 
 
-_OUTCOMES = {Verdict.NEXT_CANDIDATE: Outcome.PASSED_ON, Verdict.WAIT: Outcome.LIMITED}
+def _outcome(decision: retry.Decision, error: ProviderError) -> Outcome:
+    if decision.verdict is Verdict.NEXT_CANDIDATE:
+        return Outcome.PASSED_ON
+    return Outcome.LIMITED if decision.verdict is Verdict.WAIT or retry.is_wait(error) else Outcome.FAILED
+
+
+def _tries(change: events.Change, item: Item, attempt_id: int, error: ProviderError) -> retry.Tries:
+    """Count what the attempts of an item's step say. One query, two where failures lead to another candidate."""
+    plan = item.step_plan
+    before = Attempt.objects.filter(item=item, round=change.round, step=item.step).exclude(pk=attempt_id)
+    in_a_row = 0
+    if plan.retry.next_candidate_after is not None:
+        candidate = plan.candidates[item.candidate]
+        on_this = before.filter(provider=candidate.provider, model=candidate.model, ended_at__isnull=False)
+        ended = [Outcome(one) for one in on_this.order_by("-pk").values_list("outcome", flat=True)]
+        in_a_row = sum(one in BROKEN for one in takewhile(lambda one: one not in WORKED, ended))
+    return retry.Tries(
+        starts=item.starts,
+        waits=before.filter(pass_no=item.pass_no, outcome=Outcome.LIMITED).count(),
+        most_waits=plan.rate_limit_starts,
+        failures_in_a_row=in_a_row + (not retry.is_wait(error)),
+        passes=item.pass_no,
+        passes_left=plan.passes - item.pass_no - 1 if plan.failure_ends_pass else None,
+    )
+
+
+def _next_pass(item: Item, following: int | None) -> tuple[int, int]:
+    """The step and the candidate with which the next pass begins."""
+    plan = item.step_plan
+    if not plan.again_from:
+        return item.step, item.candidate if following is None else following
+    return begins_again(item)
+
+
+def begins_again(item: Item) -> tuple[int, int]:
+    """The step that a step which checks sends back to, and its candidate: the first, or the one that it came to after
+    failures of those before."""
+    step = [one["name"] for one in item.steps].index(item.step_plan.again_from)
+    plan, left = item.plan_of(step), item.results.get(item.step_plan.again_from, {})
+    return step, left.get("candidate", 0) if plan.retry.next_candidate_after is not None else 0
+
+
+def _hold(
+    change: events.Change,
+    item: Item,
+    error: ProviderError,
+    decision: retry.Decision,
+    step: int,
+    candidate: int,
+    **fields: Any,
+) -> None:
+    """Let a locked item wait before it is tried again, at a step and with one of its candidates."""
+    weight = item.step_plan.retry.weight_after_error
+    states.move(
+        change,
+        item.pk,
+        states.RETRY,
+        told={"code": error.code, "wait_s": round(decision.wait_s, 3)},
+        hold_reason=HoldReason.RETRY,
+        run_after=change.now + timedelta(seconds=decision.wait_s),
+        weight=item.weight if decision.verdict is Verdict.WAIT or weight is None else weight,
+        step=step,
+        candidate=candidate,
+        lane=lanes.lane_of(item.plan_of(step), candidate),
+        started_at=None,
+        progress=item.progress_at(step),
+        lease_until=None,
+        **fields,
+    )
 
 
 def _requeue(change: events.Change, item: Item, candidate: int, **fields: Any) -> None:

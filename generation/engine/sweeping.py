@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from generation import events, lanes
 from generation.claim import fair_rank
-from generation.engine import closing, leases, polling
+from generation.engine import closing, leases, parts, polling
 from generation.figures import figures
 from generation.models import (
     Attempt,
@@ -77,7 +77,7 @@ def expire_deadlines() -> int:
         with events.change(request_id) as change:
             item = closing.locked(change, item_id)
             if item.deadline_at and item.deadline_at < change.now and not item.is_final:
-                closing.fail(change, item, _why_late(item))
+                parts.give_up(change, item, _why_late(item), deadline_at=None)
     return len(too_long) + len(rows)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -144,10 +147,20 @@ class Item(models.Model):
     def plan_of(self, step: int) -> StepPlan:
         return StepPlan.from_json(self.steps[step])
 
+    def step_after(self, results: Mapping[str, Any]) -> int:
+        """The step that follows the current one, which may have left these results; their number when none does.
+
+        The steps of a part that failed are left out.
+        """
+        failed = [part for part in self.parts if "failed" in results.get(part, {})]
+        left = range(self.step + 1, len(self.steps))
+        return next((step for step in left if self.steps[step].get("part", "") not in failed), len(self.steps))
+
     @property
     def goes_on_with_us(self) -> bool:
         """Whether the step after this one is our own work, which asks no provider."""
-        return self.step + 1 < len(self.steps) and not self.steps[self.step + 1]["candidates"]
+        following = self.step_after(self.results)
+        return following < len(self.steps) and not self.steps[following]["candidates"]
 
     def progress_at(self, step: int, within: int = 0) -> int:
         """Say how far an open item is at a step, 0..99: the shares of the steps before it, and a percentage of it."""

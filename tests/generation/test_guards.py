@@ -77,6 +77,8 @@ PLANTED: dict[str, str] = {
     "refunds-match": "UPDATE generation_item SET refunded = 1 WHERE id = %s",
     "charged-per-round": "UPDATE generation_item SET charged = 5 WHERE id = %s",
     "success-has-an-asset": "DELETE FROM generation_asset WHERE item_id = %s",
+    "parts-are-given-back": "UPDATE generation_item SET parts = '{\"background\": 1}',"
+    ' results = results || \'{"background": {"failed": "TIMEOUT", "refunded": 1}}\' WHERE id = %s',
     "closed-has-no-open-item": "UPDATE generation_item SET status = 'HELD' WHERE id = %s",
     "done-is-closed": "UPDATE generation_request SET status = 'RUNNING'"
     " WHERE id = (SELECT request_id FROM generation_item WHERE id = %s)",

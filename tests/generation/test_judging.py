@@ -1,7 +1,4 @@
-"""A step that leaves a verdict: good goes on, bad makes anew while passes last.
-
-No vendor here gives verdicts yet, so the checker alone is a stand-in; pictures come from the simulator.
-"""
+"""A step that leaves a verdict: good goes on, bad makes anew while passes last. The checker is a stand-in."""
 
 from __future__ import annotations
 
@@ -14,43 +11,35 @@ import pytest
 from config.models import User
 from generation import engine
 from generation.models import Attempt, Item, ItemStatus
-from generation.plan import Candidate, StepPlan
-from providers import registry
-from providers.base import Call, Made
-from tests.generation.support import balance, fresh, make_plan, work_until_quiet
+from generation.plan import Candidate, RetryPolicy, StepPlan
+from providers.base import Made
+from providers.errors import RateLimited, Unavailable
+from tests.generation.support import HUGGINGFACE, OPENAI, balance, fresh, make_plan, picture, work_until_quiet
+from tests.generation.vendor import Vendor, making, stand_in
 from tests.simulator import Remote
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("audited")]
 
+CHECKER = "provider_h"
+DRAWN = making(picture())
 CLEAN = {"has_text": False, "has_annotations": False}
 DIRTY = {"has_text": True, "has_annotations": False}
 
 
-class Checker:
-    """Answers verdicts in turn."""
-
-    def __init__(self, *verdicts: dict[str, Any]) -> None:
-        self.verdicts = list(verdicts)
-
-    def run(self, call: Call) -> Made:
-        return Made((), Decimal("0.00015"), call.model, extra=self.verdicts.pop(0))
-
-
 def submit_checked(owner: User, monkeypatch: pytest.MonkeyPatch, *verdicts: dict[str, Any], passes: int = 2) -> Item:
-    checker, adapter = Checker(*verdicts), registry.adapter
-    monkeypatch.setattr(registry, "adapter", lambda alias: checker if alias == "provider_g" else adapter(alias))
+    stand_in(monkeypatch, *[Made((), Decimal("0.00015"), "verifier", extra=one) for one in verdicts], alias=CHECKER)
     plan = make_plan(owner, thumbnail=True)
-    picture, thumbnail = plan.items[0].steps
+    drawn, thumbnail = plan.items[0].steps
     verify = StepPlan(
         "verify",
         "verify-image",
         {},
-        (Candidate("provider_g", "verifier"),),
+        (Candidate(CHECKER, "verifier"),),
         checks=("no-text",),
         again_from="generate",
         passes=passes,
     )
-    item = replace(plan.items[0], steps=(picture, verify, thumbnail))
+    item = replace(plan.items[0], steps=(drawn, verify, thumbnail))
     return engine.submit(replace(plan, items=(item,))).items.get()
 
 
@@ -84,3 +73,121 @@ def test_the_last_bad_verdict_fails_and_refunds(alice: User, vendors: Remote, mo
     assert (failed.status, failed.error_code) == (ItemStatus.FAILED, "CHECK_FAILED")
     assert len(vendors.calls("openai")) == 2
     assert balance(alice) == 100
+
+
+# --- Failures that end passes ------------------------------------------------------------------------
+
+
+def submit_story(owner: User, *, passes: int = 3, verify_starts: int = 2, **generate: Any) -> Item:
+    """One picture as a story wants it: each failure of the one that draws is a pass, the checker may be asked twice."""
+    plan = make_plan(owner, providers=[OPENAI, HUGGINGFACE], max_starts=1)
+    picture = plan.items[0].steps[0]
+    policy = replace(picture.retry, next_candidate_after=2, weight_after_error=None)
+    picture = replace(picture, passes=passes, failure_ends_pass=True, retry=policy, **generate)
+    verify = StepPlan(
+        "verify",
+        "verify-image",
+        {"images": ["step:generate"]},
+        (Candidate(CHECKER, "verifier"),),
+        checks=("no-text",),
+        again_from="generate",
+        passes=passes,
+        failure_ends_pass=True,
+        retry=RetryPolicy(verify_starts, 0),
+    )
+    return engine.submit(replace(plan, items=(replace(plan.items[0], steps=(picture, verify)),))).items.get()
+
+
+def seen(text: bool) -> Made:
+    return Made((), Decimal("0.00015"), "verifier", extra={"has_text": text, "has_annotations": False})
+
+
+def tries_of(item: Item) -> list[tuple[int, str, str]]:
+    """(pass, who, what came of it) of each attempt."""
+    attempts = Attempt.objects.filter(item=item).order_by("pk")
+    return list(attempts.values_list("pass_no", "provider", "outcome"))
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Stand-ins for the main drawer, the one to fall back on, and the checker."""
+
+    def set_up(main: list[Any], fallback: list[Any] | None = None, checker: list[Any] | None = None) -> list[Vendor]:
+        return [
+            stand_in(monkeypatch, *answers, alias=alias)
+            for alias, answers in (
+                (OPENAI, main),
+                (HUGGINGFACE, fallback or [DRAWN]),
+                (CHECKER, checker or [seen(text=False)]),
+            )
+        ]
+
+    return set_up
+
+
+def test_two_failures_in_a_row_lead_to_the_fallback_for_all_further_passes(alice: User, desk: Any) -> None:
+    main, fallback, _ = desk([Unavailable()], [DRAWN], [seen(text=True), seen(text=False)])
+    item = submit_story(alice, passes=4)
+    work_until_quiet()
+    assert fresh(item).status == "SUCCEEDED"
+    assert tries_of(item) == [
+        (0, OPENAI, "failed"),
+        (1, OPENAI, "failed"),
+        (2, HUGGINGFACE, "made"),
+        (2, CHECKER, "made"),
+        (3, HUGGINGFACE, "made"),
+        (3, CHECKER, "made"),
+    ]
+    assert (len(main.calls), len(fallback.calls), balance(alice)) == (2, 2, 98)
+
+
+def test_a_rejected_picture_is_no_failure_and_ends_a_row_of_them(alice: User, desk: Any) -> None:
+    desk([Unavailable(), DRAWN, Unavailable(), DRAWN], None, [seen(text=True), seen(text=False)])
+    item = submit_story(alice, passes=4)
+    work_until_quiet()
+    assert fresh(item).status == "SUCCEEDED"
+    assert [who for _, who, _ in tries_of(item) if who != CHECKER] == [OPENAI] * 4
+
+
+def test_failures_and_rejections_share_one_counter(alice: User, desk: Any) -> None:
+    desk([DRAWN, Unavailable()], [Unavailable()], [seen(text=True)])
+    item = submit_story(alice, passes=3)
+    work_until_quiet()
+    now = fresh(item)
+    assert (now.status, now.error_code, now.pass_no, balance(alice)) == ("FAILED", "SERVICE_UNAVAILABLE", 2, 100)
+    assert [(number, what) for number, _, what in tries_of(item)] == [
+        (0, "made"),
+        (0, "made"),
+        (1, "failed"),
+        (2, "failed"),
+    ]
+
+
+def test_rate_limits_are_waited_out_inside_a_pass_until_they_are_too_many(alice: User, desk: Any) -> None:
+    main, *_ = desk([RateLimited()] * 5 + [DRAWN])
+    item = submit_story(alice, passes=2, rate_limit_starts=3)
+    work_until_quiet()
+    assert fresh(item).status == "SUCCEEDED"
+    limited = [number for number, _, what in tries_of(item) if what == "limited"]
+    assert (limited, len(main.calls)) == ([0, 0, 0, 1, 1], 6), "the third ends the pass; nobody is blamed for them"
+
+
+def test_a_checker_that_cannot_be_had_ends_the_pass(alice: User, desk: Any) -> None:
+    desk([DRAWN], None, [Unavailable(), Unavailable(), seen(text=False)])
+    item = submit_story(alice, passes=2)
+    work_until_quiet()
+    assert fresh(item).status == "SUCCEEDED"
+    assert [(number, who) for number, who, _ in tries_of(item)] == [
+        (0, OPENAI),
+        (0, CHECKER),
+        (0, CHECKER),
+        (1, OPENAI),
+        (1, CHECKER),
+    ]
+
+
+def test_a_checker_that_cannot_be_had_on_the_last_pass_fails_and_refunds(alice: User, desk: Any) -> None:
+    desk([DRAWN], None, [Unavailable()])
+    item = submit_story(alice, passes=1)
+    work_until_quiet()
+    assert (fresh(item).status, fresh(item).error_code, balance(alice)) == ("FAILED", "SERVICE_UNAVAILABLE", 100)

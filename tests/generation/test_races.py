@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, BinaryIO
 
@@ -18,9 +19,12 @@ from generation import engine, storage
 from generation.claim import Claim, claim
 from generation.engine import leases
 from generation.models import Attempt, Item, Request
+from generation.plan import Candidate, RetryPolicy
+from providers.errors import Unavailable
 from tests.conftest import MakeCustomer
 from tests.db import delayed, lags, race, race_until_both_orders
 from tests.generation.support import (
+    HUGGINGFACE,
     balance,
     fresh,
     in_threads,
@@ -34,6 +38,7 @@ from tests.generation.support import (
     work_until_quiet,
     work_while_due,
 )
+from tests.generation.vendor import stand_in
 from tests.simulator import Remote
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("audited")]
@@ -127,6 +132,27 @@ def test_cancel_against_complete(carol: User, vendors: Remote, meeting: Meeting)
         assert now.assets.count() == (now.status == "SUCCEEDED")
         endings = [kind for kind in told(request) if kind in ("succeeded", "cancelled")]
         assert endings == [now.status.lower()]
+
+
+def test_cancel_against_the_end_of_a_part(carol: User, vendors: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, Unavailable())
+    seen: list[Item] = []
+
+    def a_round(number: int) -> Acts:
+        plan = make_plan(carol, price=5, cancel_refund="always")
+        pose = plan.items[0].steps[0]
+        behind = replace(pose, candidates=(Candidate(HUGGINGFACE),), part="background", retry=RetryPolicy(1))
+        one = replace(plan.items[0], steps=(pose, behind), parts={"background": 2})
+        item = engine.submit(replace(plan, items=(one,))).items.get()
+        engine.work(take())
+        seen.append(item)
+        return cancelling(item), working(take())
+
+    race_until_both_orders(a_round)
+    assert {(fresh(item).status, fresh(item).refunded) for item in seen} == {("CANCELLED", 5), ("SUCCEEDED", 2)}
+    for item in seen:
+        endings = [kind for kind in told(item.request) if kind in ("succeeded", "cancelled")]
+        assert endings == [fresh(item).status.lower()]
 
 
 def test_refund_against_refund(carol: User, vendors: Remote) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from generation import retry
 from generation.plan import RetryPolicy, StepPlan
-from generation.retry import Verdict, decide
+from generation.retry import Tries, Verdict, decide
 from providers.errors import (
     AnswerLost,
     BadAnswer,
@@ -57,21 +57,21 @@ ROWS = [
 
 @pytest.mark.parametrize(("error", "starts", "has_next", "verdict"), ROWS)
 def test_the_class_of_an_error_decides(error: ProviderError, starts: int, has_next: bool, verdict: Verdict) -> None:
-    assert decide(POLICY, error, starts=starts, has_next_candidate=has_next).verdict is verdict
+    assert decide(POLICY, error, Tries(starts), has_next_candidate=has_next).verdict is verdict
 
 
 @pytest.mark.parametrize("most", [1, 2, 10])
 def test_a_policy_says_how_many_starts(most: int) -> None:
     policy = RetryPolicy(max_starts=most)
-    verdicts = [decide(policy, Unavailable(), starts=start).verdict for start in range(1, most + 1)]
+    verdicts = [decide(policy, Unavailable(), Tries(start)).verdict for start in range(1, most + 1)]
     assert verdicts == [Verdict.RETRY] * (most - 1) + [Verdict.GIVE_UP]
-    assert decide(policy, BadAnswer(), starts=1).verdict is (Verdict.GIVE_UP if most == 1 else Verdict.RETRY)
+    assert decide(policy, BadAnswer(), Tries(1)).verdict is (Verdict.GIVE_UP if most == 1 else Verdict.RETRY)
 
 
 @pytest.mark.parametrize(("starts", "most_s"), [(1, 10), (2, 20), (3, 40), (5, 160), (6, 300), (40, 300)])
 def test_waits_are_drawn_from_the_whole_range_up_to_the_doubled_base_or_the_cap(starts: int, most_s: float) -> None:
     policy = RetryPolicy(max_starts=100, base_s=10, cap_s=300)
-    waits = [decide(policy, Unavailable(), starts=starts).wait_s for _ in range(2000)]
+    waits = [decide(policy, Unavailable(), Tries(starts)).wait_s for _ in range(2000)]
     assert min(waits) >= 0
     assert max(waits) <= most_s
     assert min(waits) < most_s * 0.05, "full jitter begins at zero"
@@ -86,20 +86,57 @@ def test_a_wait_is_never_shorter_than_the_vendor_asked_within_reason(
     asked_s: float, least_s: float, most_s: float
 ) -> None:
     for error in (Unavailable(retry_after_s=asked_s), RateLimited(retry_after_s=asked_s)):
-        waits = [decide(POLICY, error, starts=1).wait_s for _ in range(300)]
+        waits = [decide(POLICY, error, Tries(1)).wait_s for _ in range(300)]
         assert min(waits) >= least_s
         assert max(waits) <= most_s
 
 
 def test_waits_for_room_grow_with_the_number_of_waits() -> None:
-    waits = [decide(POLICY, RateLimited(), starts=1, waits=4).wait_s for _ in range(500)]
+    waits = [decide(POLICY, RateLimited(), Tries(1, waits=4)).wait_s for _ in range(500)]
     assert 100 < max(waits) <= 160
 
 
 def test_a_code_may_have_a_base_of_its_own() -> None:
     policy = RetryPolicy(base_s=10, by_code={"TIMEOUT": 60})
-    assert max(decide(policy, ProviderTimeout(), starts=1).wait_s for _ in range(300)) > 30
-    assert max(decide(policy, Unavailable(), starts=1).wait_s for _ in range(300)) <= 10
+    assert max(decide(policy, ProviderTimeout(), Tries(1)).wait_s for _ in range(300)) > 30
+    assert max(decide(policy, Unavailable(), Tries(1)).wait_s for _ in range(300)) <= 10
+
+
+def test_a_code_may_have_a_cap_of_its_own() -> None:
+    policy = RetryPolicy(base_s=10, cap_s=15, by_code={"RATE_LIMITED": 5}, cap_by_code={"RATE_LIMITED": 60})
+    assert max(decide(policy, RateLimited(), Tries(1, waits=6)).wait_s for _ in range(300)) > 40
+    assert max(decide(policy, Unavailable(), Tries(1, passes=6)).wait_s for _ in range(300)) <= 15
+
+
+# error, tries, verdict, whether the next candidate makes it, under a policy that moves on after two failures
+COUNTED = [
+    (Unavailable(), Tries(1, failures_in_a_row=1), Verdict.RETRY, False),
+    (Unavailable(), Tries(2, failures_in_a_row=2), Verdict.RETRY, True),
+    (Unavailable(), Tries(3, failures_in_a_row=3), Verdict.GIVE_UP, False),
+    (Unavailable(), Tries(3, passes_left=1, failures_in_a_row=1), Verdict.NEXT_PASS, False),
+    (Unavailable(), Tries(3, passes_left=1, failures_in_a_row=2), Verdict.NEXT_PASS, True),
+    (Unavailable(), Tries(3, passes_left=0, failures_in_a_row=2), Verdict.GIVE_UP, False),
+    (BadAnswer(), Tries(2, passes_left=1), Verdict.NEXT_PASS, False),  # its one more try was had
+    (Refused(), Tries(1, passes_left=4), Verdict.GIVE_UP, False),  # will not be taken in another pass either
+    (ContentRejected(), Tries(1, passes_left=4), Verdict.GIVE_UP, False),
+    (RateLimited(), Tries(3, waits=3, most_waits=5, passes_left=1), Verdict.WAIT, False),
+    (RateLimited(), Tries(3, waits=4, most_waits=5, passes_left=1), Verdict.NEXT_PASS, False),
+    (RateLimited(), Tries(1, waits=4, most_waits=5), Verdict.RETRY, False),
+    (RateLimited(), Tries(3, waits=4, most_waits=5, passes_left=0), Verdict.GIVE_UP, False),
+    (RateLimited(), Tries(3, waits=99), Verdict.WAIT, False),
+    (OurKeyRefused(), Tries(3, most_waits=1, passes_left=0), Verdict.NEXT_CANDIDATE, False),
+]
+
+
+@pytest.mark.parametrize(("error", "tries", "verdict", "moves_on"), COUNTED)
+def test_failures_end_passes_and_lead_to_another_candidate(
+    error: ProviderError, tries: Tries, verdict: Verdict, moves_on: bool
+) -> None:
+    policy = RetryPolicy(max_starts=3, next_candidate_after=2)
+    decision = decide(policy, error, tries, has_next_candidate=True)
+    assert (decision.verdict, decision.moves_on) == (verdict, moves_on)
+    assert not decide(policy, error, tries).moves_on, "there is nobody to move on to"
+    assert not decide(RetryPolicy(), error, tries, has_next_candidate=True).moves_on
 
 
 @pytest.mark.parametrize(
@@ -119,8 +156,8 @@ def test_the_text_rule_judges_what_no_adapter_classified(text: str, detail: str,
     by_text = RetryPolicy(max_starts=3, text_rule=True)
     error = unclassified(text, detail)
     assert retry.is_retryable(by_text, error) is passes
-    assert decide(by_text, error, starts=2).verdict is (Verdict.RETRY if passes else Verdict.GIVE_UP)
-    assert decide(by_text, error, starts=1).verdict is (Verdict.RETRY if passes else Verdict.GIVE_UP)
+    assert decide(by_text, error, Tries(2)).verdict is (Verdict.RETRY if passes else Verdict.GIVE_UP)
+    assert decide(by_text, error, Tries(1)).verdict is (Verdict.RETRY if passes else Verdict.GIVE_UP)
     assert not retry.is_retryable(POLICY, error), "a door that did not ask for it does not have it"
 
 
