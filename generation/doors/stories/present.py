@@ -67,7 +67,7 @@ def status_document(run: Run, link: Callable[[str], str] | None = None) -> dict[
         "segments_completed": len(run.ended),
         "segments_succeeded": len(run.succeeded),
         "segments_failed": len(run.failed),
-        "options": run.options,
+        "options": run.options.as_json(),
         "warnings": warnings_of(run),
         "generation_report_s3_path": _report_path(run),
     }

@@ -38,10 +38,10 @@ def report_document(run: Run) -> dict[str, Any]:
             "total_time_seconds": seconds(run.took),
             "average_cost_per_image": usd(cost / len(stored)) if stored else 0,
             "average_time_per_image": seconds(took / len(stored)) if stored else 0,
-            "mode": "fast" if options["fast_mode"] else "quality",
+            "mode": "fast" if options.fast_mode else "quality",
             "aspect_ratio": "16:9",
-            "max_regeneration_passes": options["max_passes"],
-            "max_verification_passes": options["max_verification_passes"],
+            "max_regeneration_passes": options.max_passes,
+            "max_verification_passes": options.max_verification_passes,
         },
         "cost_breakdown": {
             "total_generation_cost": usd(_cost(run, GENERATE)),

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 
+from generation.doors.stories.serializers import Options
 from generation.models import Attempt, Item, ItemStatus, Outcome, Request, RequestStatus, StorySession
 
 GENERATE, VERIFY = "generate", "verify"
@@ -141,8 +141,8 @@ class Run:
         return str(self.request.params["template_title"])
 
     @property
-    def options(self) -> dict[str, Any]:
-        return dict(self.request.params["options"])
+    def options(self) -> Options:
+        return Options(**self.request.params["options"])
 
     @property
     def is_over(self) -> bool:
