@@ -11,6 +11,7 @@ import dj_database_url
 from django.templatetags.static import static
 
 from config import env
+from config.banned import BANNED_WORDS
 from config.doors import DOORS as DOORS
 from config.embedded import paths
 from config.vendors import HUGGINGFACE as HUGGINGFACE
@@ -420,6 +421,26 @@ STORY_RATE_LIMIT_CAP_S = env.number("STORY_RATE_LIMIT_CAP_S", 60.0)
 STORY_RATE_LIMIT_STARTS = env.integer("STORY_RATE_LIMIT_STARTS", 5, low=1)
 # How long one picture may be at its provider.
 STORY_PARK_S = env.number("STORY_PARK_S", 300.0, low=1.0)
+
+# --- Pose-generator door -------------------------------------------------------------------------
+
+POSE_RATE_LIMIT = env.integer("POSE_RATE_LIMIT", 5, low=0)
+POSE_RATE_WINDOW_S = env.integer("POSE_RATE_WINDOW", 60, low=1)
+# Changes of backgrounds, and exports that are made while their caller waits.
+POSE_CHANGES_PER_MINUTE = env.integer("POSE_CHANGES_PER_MINUTE", 30, low=0)
+POSE_EXPORTS_PER_MINUTE = env.integer("POSE_EXPORTS_PER_MINUTE", 30, low=0)
+# What people are told to wait for each pose.
+POSE_SECONDS_PER_POSE = env.integer("POSE_SECONDS_PER_POSE", 30, low=1)
+POSE_CALL_TIMEOUT_S = env.number("POSE_CALL_TIMEOUT_S", 300.0)
+# Who makes a pose from its map, who from words alone, who cuts figures out, who repaints the seam.
+POSE_PROVIDER_ORDER = env.words("POSE_PROVIDER_ORDER", ["replicate", "stability"])
+POSE_TEXT_PROVIDER_ORDER = env.words("POSE_TEXT_PROVIDER_ORDER", ["huggingface", "replicate", "stability", "openai"])
+POSE_CUT_OUT_PROVIDER_ORDER = env.words("POSE_CUT_OUT_PROVIDER_ORDER", ["stability", "recraft"])
+POSE_SEAM_PROVIDER_ORDER = env.words("POSE_SEAM_PROVIDER_ORDER", ["replicate", "stability", "recraft"])
+POSE_INPAINT_SEAM = env.boolean("POSE_INPAINT_SEAM", True)
+# What a provider's content filter refuses is not given back, unless this says so.
+POSE_REFUND_FILTERED = env.boolean("POSE_REFUND_FILTERED", False)
+POSE_BANNED_WORDS = env.words("POSE_BANNED_WORDS", BANNED_WORDS)
 
 # --- Console -------------------------------------------------------------------------------------
 

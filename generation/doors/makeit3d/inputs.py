@@ -1,40 +1,31 @@
-"""What a request is made from: links become files that we hold, before anything is stored or charged.
+"""What a request is made from: the files that its input fields name, found or fetched before anything is stored.
 
-A link of our own is looked up by its owner, and no other permission is asked: its signature may have ended, but
-somebody else's file is as missing as one that never was. Other hosts must be allowed by the settings, and are
-fetched by the guarded fetcher; everything that comes is looked at by the guarded decoders (MakeIt3D contract, 3.12).
+Links are followed as `generation.inputs` says; here is what the fields themselves ask for: pictures or models, how
+many, and masks as large as their pictures.
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from typing import BinaryIO
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
-from django.utils import timezone
 
-from config.api.errors import ApiError, FieldFault
-from generation import images, meshes, storage
+from config.api.errors import ApiError
+from generation import inputs, meshes, storage
 from generation.doors.makeit3d.catalogue import Input, Kind
 from generation.doors.makeit3d.serializers import Wish
-from generation.models import Asset, AssetKind
+from generation.models import Asset
 from generation.steps import File
-from providers import fetch
 from providers.spool import Spool
 
-MEGABYTE = 1024 * 1024
-PICTURES = ("image/png", "image/jpeg", "image/webp")
 OBJ = "model/obj"
 MODELS = (meshes.CONTENT_TYPE, OBJ)
 WRONG_KIND = {
-    Kind.IMAGE: "It must lead to a PNG, JPEG or WebP picture.",
+    Kind.IMAGE: inputs.NO_PICTURE,
     Kind.MODEL: "It must lead to a GLB or OBJ model.",
 }
 
@@ -54,9 +45,7 @@ class Gathered:
 
     def discard(self) -> None:
         """Remove what was fetched for a request that came to nothing. What cannot be removed now, prune removes."""
-        for asset in self.fetched:
-            with suppress(storage.StorageError):
-                storage.delete(asset.key)
+        inputs.discard(self.fetched)
 
 
 def gather(wish: Wish, owner_id: UUID, base_url: str) -> Gathered:
@@ -68,7 +57,7 @@ def gather(wish: Wish, owner_id: UUID, base_url: str) -> Gathered:
     fields = wish.operation.inputs
     wanted = [(one, nth, url) for one in fields for nth, url in enumerate(wish.links[one.name][:takes])]
     keys = {url: storage.key_of_link(url, base_url) for _, _, url in wanted if url}
-    mine = _mine([key for key in keys.values() if key], owner_id)
+    mine = inputs.own([key for key in keys.values() if key], owner_id)
     found: dict[str, list[Asset | None]] = {one.name: [] for one in fields}
     fetched: list[Asset] = []
     gathered = Gathered(found, fetched)
@@ -92,27 +81,19 @@ def gather(wish: Wish, owner_id: UUID, base_url: str) -> Gathered:
     return gathered
 
 
-def _mine(keys: Iterable[str], owner_id: UUID) -> dict[str, Asset]:
-    usable = [key for key in keys if key.isprintable()]
-    if not usable:
-        return {}
-    return {asset.key: asset for asset in Asset.objects.select_related("item").filter(key__in=usable, owner=owner_id)}
-
-
 def _own(one: Input, field: str, asset: Asset | None) -> Asset:
     if asset is None:
-        raise _missing(field)
-    if asset.content_type not in (PICTURES if one.kind is Kind.IMAGE else MODELS):
-        raise invalid(field, WRONG_KIND[one.kind])
+        raise inputs.missing(field)
+    if asset.content_type not in (inputs.PICTURES if one.kind is Kind.IMAGE else MODELS):
+        raise inputs.invalid(field, WRONG_KIND[one.kind])
     return asset
 
 
 def _fetched(wish: Wish, one: Input, field: str, url: str, owner_id: UUID) -> Asset:
-    spool = _fetch(one, field, url)
-    with closing(spool):
+    with closing(inputs.fetched(url, field, most_bytes(one.kind), too_large(one.kind, field))) as spool:
         takes_any = wish.operation.name == "downscale"
-        file = _checked(spool, one.kind, field, takes_any=takes_any)
-        return store(file, owner_id)
+        file = inputs.decoded(spool, field, takes_any=takes_any) if one.kind is Kind.IMAGE else model_of(spool, field)
+        return inputs.store(file, owner_id)
 
 
 def _check_mask(gathered: Gathered) -> None:
@@ -126,48 +107,7 @@ def _check_mask(gathered: Gathered) -> None:
             f"The mask has {mask.width} x {mask.height} pixels, the picture {picture.width} x {picture.height}:"
             " they must be the same."
         )
-        raise _refusal(422, "MASK_SIZE_MISMATCH", "input_mask_asset_url", text)
-
-
-# --- Fetching ------------------------------------------------------------------------------------
-
-
-def _fetch(one: Input, field: str, url: str) -> Spool:
-    """Get a file of an allowed host. No redirect may lead to another host."""
-    hosts, origin = _way_to(url, field)
-    limit = settings.MAX_IMAGE_BYTES if one.kind is Kind.IMAGE else settings.MAKEIT3D_MAX_MODEL_BYTES
-    connection.close()  # back to the pool: nobody holds one while a stranger's server thinks
-    try:
-        return fetch.fetch(
-            url, deadline_s=settings.MAKEIT3D_FETCH_TIMEOUT_S, limit_bytes=limit, hosts=hosts, origin=origin
-        ).spool
-    except fetch.Forbidden as error:
-        raise _refusal(400, "INPUT_URL_NOT_ALLOWED", field, str(error)) from None
-    except fetch.Missing:
-        raise _missing(field) from None
-    except fetch.TooLarge:
-        raise too_large(one.kind, field) from None
-    except fetch.Unreachable as error:
-        raise _refusal(502, "INPUT_FETCH_FAILED", field, str(error)) from None
-
-
-def _way_to(url: str, field: str) -> tuple[list[str], str]:
-    """Which host the fetcher may ask for this URL: a public one by name, or an origin that the settings trust whole."""
-    try:
-        parts = urlsplit(url)
-        host, path = (parts.hostname or "").lower(), parts.path
-    except ValueError:
-        host = path = ""
-    if not host or path in ("", "/"):
-        raise _refusal(400, "INPUT_URL_NOT_ALLOWED", field, "The link leads to no file.")
-    for allowed in settings.INPUT_ASSET_ALLOWED_HOSTS:
-        if "://" in allowed:
-            if f"{parts.scheme}://{parts.netloc}".lower() == allowed:
-                return [], allowed
-        elif fnmatch(host, allowed):
-            return [host], ""
-    text = "The link leads to a host that is not allowed here. Upload the file first: POST /api/assets."
-    raise _refusal(400, "INPUT_URL_NOT_ALLOWED", field, text)
+        raise inputs.refusal(422, "MASK_SIZE_MISMATCH", "input_mask_asset_url", text)
 
 
 # --- Looking at files ----------------------------------------------------------------------------
@@ -199,18 +139,6 @@ class Plain:
         self.spool.close()
 
 
-def _checked(spool: Spool, kind: Kind, field: str, *, takes_any: bool) -> File:
-    return picture_of(spool, field, takes_any=takes_any) if kind is Kind.IMAGE else model_of(spool, field)
-
-
-def picture_of(spool: Spool, field: str, *, takes_any: bool) -> File:
-    """Decode a picture. takes_any: also GIF, BMP and TIFF, whose first frame becomes a PNG. Raises ApiError 422."""
-    try:
-        return images.check_any(spool.rewind().file) if takes_any else images.check(spool.rewind().file)
-    except images.BadPicture as fault:
-        raise invalid(field, f"{WRONG_KIND[Kind.IMAGE]} This is {fault}.") from None
-
-
 def model_of(spool: Spool, field: str) -> File:
     """Look at a model: a GLB by its table of chunks, an OBJ by its first lines. Raises ApiError 422."""
     if is_obj(spool.head(64 * 1024)):
@@ -218,7 +146,7 @@ def model_of(spool: Spool, field: str) -> File:
     try:
         meshes.read(spool.file, spool.size_bytes)
     except meshes.BadModel as fault:
-        raise invalid(field, f"{WRONG_KIND[Kind.MODEL]} This is {fault}.") from None
+        raise inputs.invalid(field, f"{WRONG_KIND[Kind.MODEL]} This is {fault}.") from None
     return Plain(spool, meshes.CONTENT_TYPE, "glb")
 
 
@@ -242,49 +170,10 @@ def is_obj(head: bytes) -> bool:
     return "v" in words and _OBJ_WORDS.issuperset(words)
 
 
-def store(file: File, owner_id: UUID) -> Asset:
-    """Store a checked file as an input of its owner; return its row, not yet saved. Raises ApiError 503.
-
-    Takes the file over: it is closed.
-    """
-    asset = Asset(
-        id=uuid.uuid4(),
-        owner_id=owner_id,
-        kind=AssetKind.INPUT,
-        content_type=file.content_type,
-        size_bytes=file.size_bytes,
-        sha256=file.sha256,
-        width=file.width,
-        height=file.height,
-        created_at=timezone.now(),
-    )
-    asset.key = storage.input_key(owner_id, asset.id, file.extension)
-    connection.close()
-    try:
-        with closing(file):
-            storage.save(asset.key, file.body)
-    except storage.StorageError as error:
-        text = "The file cannot be stored at the moment."
-        raise ApiError(503, "SERVICE_UNAVAILABLE", text, headers={"Retry-After": "5"}) from error
-    return asset
-
-
-# --- Refusals ------------------------------------------------------------------------------------
-
-
-def _refusal(status: int, code: str, field: str, text: str) -> ApiError:
-    return ApiError(status, code, text, errors=[FieldFault(field, text, code)])
-
-
-def _missing(field: str) -> ApiError:
-    return _refusal(404, "INPUT_ASSET_NOT_FOUND", field, "There is no file behind the link.")
-
-
-def invalid(field: str, text: str) -> ApiError:
-    return _refusal(422, "INPUT_INVALID", field, text)
+def most_bytes(kind: Kind) -> int:
+    most: int = settings.MAX_IMAGE_BYTES if kind is Kind.IMAGE else settings.MAKEIT3D_MAX_MODEL_BYTES
+    return most
 
 
 def too_large(kind: Kind, field: str) -> ApiError:
-    most = settings.MAX_IMAGE_BYTES if kind is Kind.IMAGE else settings.MAKEIT3D_MAX_MODEL_BYTES
-    what = "A picture" if kind is Kind.IMAGE else "A model"
-    return _refusal(413, "INPUT_TOO_LARGE", field, f"{what} may have at most {most // MEGABYTE} MB.")
+    return inputs.too_large(field, "A picture" if kind is Kind.IMAGE else "A model", most_bytes(kind))

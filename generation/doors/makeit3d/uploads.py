@@ -22,9 +22,10 @@ from rest_framework.response import Response
 
 from config.api.errors import ApiError
 from config.api.schema import problems
-from generation import storage
-from generation.doors.makeit3d import answers, documents, inputs
+from generation import inputs, storage
+from generation.doors.makeit3d import answers, documents
 from generation.doors.makeit3d.catalogue import Kind
+from generation.doors.makeit3d.inputs import is_obj, model_of, most_bytes, too_large
 from generation.doors.makeit3d.present import iso
 from generation.doors.makeit3d.views import DoorView
 from generation.models import Asset
@@ -45,7 +46,7 @@ class OneFile(MultiPartParser):
         request = (parser_context or {})["request"]
         declared = request.META.get("CONTENT_LENGTH") or "0"
         if not declared.isdigit() or int(declared) > settings.MAKEIT3D_MAX_MODEL_BYTES + AROUND_BYTES:
-            raise inputs.too_large(Kind.MODEL, FIELD)
+            raise too_large(Kind.MODEL, FIELD)
         try:
             return super().parse(stream, media_type, parser_context)
         except (ParseError, MultiPartParserError):
@@ -94,18 +95,17 @@ class UploadView(DoorView):
 def _checked(sent: UploadedFile) -> File:
     """Look at a file by its bytes; its name and declared type are not believed."""
     kind = Kind.MODEL if _is_model(sent) else Kind.IMAGE
-    most = settings.MAX_IMAGE_BYTES if kind is Kind.IMAGE else settings.MAKEIT3D_MAX_MODEL_BYTES
-    spool = Spool(most)
+    spool = Spool(most_bytes(kind))
     try:
         for chunk in sent.chunks(CHUNK_BYTES):
             spool.write(chunk)
         if kind is Kind.MODEL:
-            return inputs.model_of(spool, FIELD)
+            return model_of(spool, FIELD)
         with closing(spool):
-            return inputs.picture_of(spool, FIELD, takes_any=True)
+            return inputs.decoded(spool, FIELD, takes_any=True)
     except TooBig:
         spool.close()
-        raise inputs.too_large(kind, FIELD) from None
+        raise too_large(kind, FIELD) from None
     except ApiError:
         spool.close()
         raise
@@ -114,7 +114,7 @@ def _checked(sent: UploadedFile) -> File:
 def _is_model(sent: UploadedFile) -> bool:
     head = sent.read(64 * 1024)
     sent.seek(0)
-    return head.startswith(b"glTF") or inputs.is_obj(head)
+    return head.startswith(b"glTF") or is_obj(head)
 
 
 def _shown(asset: Asset, base_url: str) -> dict[str, Any]:
