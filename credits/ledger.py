@@ -25,6 +25,7 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection, transaction
 from django.db.transaction import TransactionManagementError
+from django.utils import timezone
 
 from config.api import sql
 from credits import statements
@@ -220,6 +221,13 @@ def take_quota(owner_id: UUID, units: int, day: date) -> bool:
             if row[0] < units:
                 raise QuotaExhausted(units, max(row[0], 0))
             # Units were given back between the two statements.
+
+
+def has_unlimited(owner_id: UUID) -> bool:
+    """Is the unlimited tier in force, whatever is left of today's quota? One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(statements.QUOTA_LEFT, {"owner": owner_id, "day": timezone.now().date()})
+        return cursor.fetchone() is not None
 
 
 def give_back_quota(owner_id: UUID, units: int, day: date) -> bool:
