@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import uuid4
@@ -111,6 +111,11 @@ class WorkerInfo:
     threads: int
     busy: int
     last_heartbeat: datetime | None
+    host: str = ""
+
+    def is_alive(self, within_s: float) -> bool:
+        """Has it been heard of lately?"""
+        return self.last_heartbeat is not None and datetime.now(UTC) - self.last_heartbeat < timedelta(seconds=within_s)
 
 
 def workers() -> list[WorkerInfo]:
@@ -127,7 +132,10 @@ def workers() -> list[WorkerInfo]:
                 key.removeprefix("rq:worker:"),
                 int(fields.get("threads", 0)),
                 int(fields.get("busy", 0)),
-                datetime.fromisoformat(beat) if beat else None,
+                datetime.fromisoformat(beat).replace(tzinfo=UTC)
+                if beat
+                else None,  # RQ's clock is UTC, and says not so
+                fields.get("hostname", ""),
             )
         )
     return sorted(found, key=lambda worker: worker.name)

@@ -20,6 +20,22 @@ MISSING = ("NoSuchKey", "NotFound", "404")
 
 
 class S3Files(S3Storage):
+    def make_bucket(self) -> bool:
+        """Make the bucket; False when it exists already."""
+        client = self.connection.meta.client
+        with _as_os_errors():
+            try:
+                client.head_bucket(Bucket=self.bucket_name)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
+                    raise
+            else:
+                return False
+            # us-east-1 is the one region that must not be named.
+            place = {"CreateBucketConfiguration": {"LocationConstraint": self.region_name}}
+            client.create_bucket(Bucket=self.bucket_name, **({} if self.region_name == "us-east-1" else place))
+            return True
+
     def put_new(self, key: str, body: BinaryIO) -> None:
         """Store under a key that must be free: the condition is the store's own, so no two writers race."""
         with _as_os_errors():

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 from botocore.config import Config
+from django.core.management import call_command
 from moto.server import ThreadedMotoServer
 
 from generation import storage
@@ -54,6 +55,19 @@ def test_a_file_is_stored_once_and_read_back() -> None:
     assert storage.read("images/a.png") == DATA
     assert storage.matches("images/a.png", len(DATA), hashlib.sha256(DATA).hexdigest())
     assert not storage.matches("images/a.png", len(DATA), hashlib.sha256(b"another").hexdigest())
+
+
+def test_a_bucket_is_made_where_there_is_none(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.STORAGE_BACKEND = "s3"
+    call_command("bucket")
+    assert "exists" in capsys.readouterr().out
+    storage._store().connection.meta.client.delete_bucket(Bucket=BUCKET)  # type: ignore[attr-defined]
+    with pytest.raises(storage.StorageError):
+        storage.save("images/a.png", io.BytesIO(DATA))
+    call_command("bucket")
+    assert "made" in capsys.readouterr().out
+    storage.save("images/a.png", io.BytesIO(DATA))
+    assert storage.read("images/a.png") == DATA
 
 
 def test_a_fixed_key_takes_another_file() -> None:
