@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -39,12 +39,16 @@ PREVIEW = "preview"
 
 @dataclass(frozen=True)
 class Result:
-    """What a step made, checked: the pieces by the keys under which they are stored, the result itself first."""
+    """What a step made, checked: the pieces by the keys under which they are stored, the result itself first.
+
+    ignored: the inputs that its provider does not know.
+    """
 
     pieces: Mapping[str, Piece]
     cost_usd: Decimal = Decimal(0)
     seed: int | None = None
     model: str = ""
+    ignored: Sequence[str] = ()
 
     def close(self) -> None:
         for piece in self.pieces.values():
@@ -68,7 +72,8 @@ def checked(claim: Claim, made: Made) -> Result:
         Attempt.objects.filter(pk=claim.attempt_id).update(cost_usd=made.cost_usd)
         raise BadAnswer(detail=str(fault)) from None
     key = storage.work_key(item, item.step_name, claim.fence, file.file.extension)
-    return Result({key: file, **_preview(key, files.get(PREVIEW), thumbnail_px)}, made.cost_usd, made.seed, made.model)
+    pieces = {key: file, **_preview(key, files.get(PREVIEW), thumbnail_px)}
+    return Result(pieces, made.cost_usd, made.seed, made.model, made.extra.get("ignored", ()))
 
 
 def _judged(kind: AssetKind | None, made: MadeFile, thumbnail_px: int) -> Piece:
@@ -204,6 +209,8 @@ def _left_behind(item: Item, result: Result) -> dict[str, Any]:
         "model": result.model,
         "seed": result.seed,
     }
+    if result.ignored:
+        left["ignored"] = list(result.ignored)
     for key, piece in result.pieces.items():
         file = piece.file
         shown = {"key": key, "content_type": file.content_type, "width": file.width, "height": file.height}

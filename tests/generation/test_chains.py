@@ -49,7 +49,7 @@ def item(alice: User, vendor: Remote) -> Item:
     refining = StepPlan(
         "generate",
         "refine-model",
-        {"model": key, "prompt": "of gold"},
+        {"model": key, "prompt": "of gold", "face_limit": 900},
         (Candidate(TRIPO),),
         timeout_s=10.0,
         retry=RetryPolicy(3, 0.0),
@@ -96,6 +96,7 @@ def test_the_second_call_follows_the_first_and_ends_the_item(alice: User, parked
     attempt.refresh_from_db()
     assert attempt.cost_usd > 0
     assert attempt.remote_id, "by which a later request may name what was made here"
+    assert fresh(parked).results["generate"]["ignored"] == ["face_limit"]
 
 
 def test_of_many_who_ask_one_makes_the_second_call(parked: Item, vendor: Remote) -> None:
