@@ -82,7 +82,7 @@ def _judged(kind: AssetKind | None, made: MadeFile, thumbnail_px: int) -> Piece:
     if kind is AssetKind.MODEL:
         return Piece(kind, meshes.check(made.body, made.size_bytes, made.sha256))
     with made.body:
-        return Piece(kind, images.check(made.body, thumbnail_px=thumbnail_px))
+        return Piece(kind, images.check_to_keep(made.body, thumbnail_px=thumbnail_px))
 
 
 def _preview(key: str, made: MadeFile | None, thumbnail_px: int) -> dict[str, Piece]:

@@ -229,3 +229,17 @@ def test_a_picture_just_checked_is_not_decoded_again_for_its_thumbnail(monkeypat
 def test_another_picture_than_the_one_just_checked_is_decoded() -> None:
     images.check(io.BytesIO(picture("PNG", (900, 600))), thumbnail_px=400)
     assert images.thumbnail(io.BytesIO(picture("PNG", (600, 900))), 400).width == 267
+
+
+@pytest.mark.parametrize("side", [64, 700])
+def test_a_big_picture_is_laid_down_on_disk_until_it_is_stored(side: int) -> None:
+    """Noise does not pack, so the larger one is beyond what a waiting thread may hold."""
+    out = io.BytesIO()
+    Image.frombytes("RGB", (side, side), random.Random(1).randbytes(side * side * 3)).save(out, "PNG")
+    held, kept = check(out.getvalue()), images.check_to_keep(io.BytesIO(out.getvalue()))
+    assert isinstance(kept, images.LaidDown) is (side == 700)
+    kept.body.seek(0)
+    assert kept.body.read() == held.data
+    for fact in ("content_type", "extension", "width", "height", "size_bytes", "sha256"):
+        assert getattr(kept, fact) == getattr(held, fact)
+    kept.close()
