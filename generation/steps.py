@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Protocol
 
 from django.conf import settings
 
-from generation import composing, exports, images, meshes, posemap, storage
+from generation import composing, exports, images, meshes, posemap, shrinking, storage
 from generation.models import AssetKind, Item
 
 PUBLISH = "publish"
@@ -67,8 +67,8 @@ def key_of(item: Item, name: str) -> str:
 
 
 def newest(item: Item) -> dict[str, Any]:
-    """What the last of the steps left that `of` names and that left a file; `generate` when it names none."""
-    wanted = item.step_plan.inputs.get("of") or ["generate"]
+    """What the first of the steps left that `of` names and that left a file; `generate` when it names none."""
+    wanted = item.step_plan.inputs.get("of") or ["generate", "downscale"]
     left = next(made for step in wanted if "key" in (made := item.results.get(step) or {}))
     return dict(left)
 
@@ -113,10 +113,30 @@ def export(item: Item) -> Sequence[Piece]:
     return [Piece(AssetKind.EXPORT, one.picture, name) for name, one in made.items()]
 
 
+def downscale(item: Item) -> Sequence[Piece]:
+    """Make the first of `images` fit into `max_size_mb`; one that does already is only taken over.
+
+    inputs: `aspect_ratio_mode` is `original` or `square`, `output_format` is `original`, `jpeg`, `png` or `webp`.
+    """
+    inputs = item.step_plan.inputs
+    key = key_of(item, inputs["images"][0])
+    most_bytes = int(float(inputs["max_size_mb"]) * shrinking.MEGABYTE)
+    square, wanted = inputs.get("aspect_ratio_mode") == "square", inputs.get("output_format", "original")
+    with storage.open_file(key) as body:
+        whole = images.check(body)  # type: ignore[arg-type]
+    own = next(kind for kind, extension in images.EXTENSIONS.items() if extension == whole.extension)
+    kind = own if wanted == "original" else wanted.upper()
+    if kind == own and not square and whole.size_bytes <= most_bytes:
+        return [Piece(AssetKind.IMAGE, whole)]
+    with images.opened(whole.body) as (image,):
+        return [Piece(AssetKind.IMAGE, shrinking.fit(image, kind, most_bytes, square=square))]
+
+
 STEPS: dict[str, Step] = {
     "background": Step(AssetKind.IMAGE),
     "compose": Step(AssetKind.IMAGE, compose),
     "cut-out": Step(AssetKind.IMAGE),
+    "downscale": Step(AssetKind.IMAGE, downscale),
     "exports": Step(AssetKind.EXPORT, export),
     "generate": Step(AssetKind.IMAGE),
     PUBLISH: Step(None),  # moves another step's files to their final keys: `engine.publishing`
