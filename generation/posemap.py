@@ -39,7 +39,7 @@ STROKE_OF_512, LEAST_STROKE = 4, 2
 
 # How thick a mannequin is, in shares of its torso's length: upper arms, forearms, thighs, shins.
 _ARM, _FOREARM, _THIGH, _SHIN, _NECK, _HEAD = 0.16, 0.125, 0.25, 0.18, 0.14, 0.34
-_SMOOTH = 3  # drawn so many times as large and reduced
+_SMOOTH = 2  # drawn so many times as large and reduced
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,23 +46,23 @@ def load(*, redraw: bool = False) -> Loaded:
     """
     data = json.loads(SOURCE.read_text())
     categories = _load_categories(data["categories"])
-    there = {pose.pk: pose for pose in LibraryPose.objects.all()}
-    added = redrawn = 0
-    for one in data["poses"]:
-        pose_id = uuid5(NAMESPACE, f"{one['category']}/{one['name']}")
-        keys = _keys(pose_id, one["keypoints"])
-        row = there.get(pose_id)
-        if row and row.map_key == keys["map_key"] and not redraw:
-            continue
-        _draw(one["keypoints"], keys)
+    there = dict(LibraryPose.objects.values_list("pk", "map_key"))
+    wanted = [(one, pose_id := _id(one), _keys(pose_id, one["keypoints"])) for one in data["poses"]]
+    missing = [one for one in wanted if redraw or there.get(one[1]) != one[2]["map_key"]]
+    with ThreadPoolExecutor(os.cpu_count()) as hands:
+        list(hands.map(lambda one: _draw(one[0]["keypoints"], one[2]), missing))
+    for one, pose_id, keys in missing:
         told = {name: one[name] for name in TOLD} | keys | {"category": categories[one["category"]]}
-        if row is None:
-            LibraryPose.objects.create(pk=pose_id, **told, **{name: one[name] for name in STAFFS})
-            added += 1
-        else:
+        if pose_id in there:
             LibraryPose.objects.filter(pk=pose_id).update(**told)
-            redrawn += 1
-    return Loaded(added, redrawn, len(data["poses"]) - added - redrawn)
+        else:
+            LibraryPose.objects.create(pk=pose_id, **told, **{name: one[name] for name in STAFFS})
+    added = sum(pose_id not in there for _, pose_id, _ in missing)
+    return Loaded(added, len(missing) - added, len(wanted) - len(missing))
+
+
+def _id(one: Mapping[str, Any]) -> UUID:
+    return uuid5(NAMESPACE, f"{one['category']}/{one['name']}")
 
 
 TOLD = ("name", "description", "difficulty", "gender_suitability", "tags", "keypoints")
