@@ -67,6 +67,7 @@ class StepPlan:
     steps are left out then, and the item goes on without what they would have made.
     failure_ends_pass: retryable failures that use up a pass's starts end the pass and not the item, while `passes`
     last: one counter for failed calls and rejected results. With again_from the next pass begins there.
+    asks_again: a bad verdict is asked for again while starts last, and any good one is taken.
     rate_limit_starts: the n-th rate-limited answer of a pass counts as a failure; None: they never do.
     """
 
@@ -85,6 +86,7 @@ class StepPlan:
     part: str = ""
     failure_ends_pass: bool = False
     rate_limit_starts: int | None = None
+    asks_again: bool = False
 
     def as_json(self) -> dict[str, Any]:
         # Not by `asdict`, which copies everything through and through: each submit pays for it.

@@ -101,10 +101,15 @@ def is_retryable(policy: RetryPolicy, error: ProviderError) -> bool:
     return error.retryable
 
 
+def pause_s(policy: RetryPolicy, doublings: int, code: str = "") -> float:
+    """Full jitter: uniform(0, min(cap, base * 2^doublings))."""
+    base_s, cap_s = policy.by_code.get(code, policy.base_s), policy.cap_by_code.get(code, policy.cap_s)
+    return random.uniform(0, min(cap_s, base_s * 2 ** min(doublings, 30)))
+
+
 def _wait_s(policy: RetryPolicy, error: ProviderError, doublings: int) -> float:
-    """Full jitter, never below what the vendor asked for: uniform(0, min(cap, base * 2^doublings))."""
-    base_s, cap_s = policy.by_code.get(error.code, policy.base_s), policy.cap_by_code.get(error.code, policy.cap_s)
-    jitter_s = random.uniform(0, min(cap_s, base_s * 2 ** min(doublings, 30)))
+    """A pause, never below what the vendor asked for."""
+    jitter_s = pause_s(policy, doublings, error.code)
     if error.retry_after_s is None:
         return jitter_s
     return max(jitter_s, min(max(error.retry_after_s, RETRY_AFTER_FLOOR_S), RETRY_AFTER_CEILING_S))

@@ -46,6 +46,7 @@ class Move:
 S, E = ItemStatus, EventKind
 ADVANCE = Move("advance", (S.RUNNING,), S.QUEUED, E.STEP, takes_away=True)  # the next step waits in its lane
 AGAIN = Move("again", (S.RUNNING,), S.QUEUED, E.STEP, takes_away=True)  # a bad verdict: another pass
+AGAIN_LATER = Move("again later", (S.RUNNING,), S.HELD, E.STEP, takes_away=True)  # the same, due at run_after
 RETRY = Move("retry", (S.RUNNING, S.WAITING), S.HELD, E.RETRYING, takes_away=True)  # due at run_after
 REQUEUE = Move("requeue", (S.RUNNING, S.WAITING, S.QUEUED), S.QUEUED, None, takes_away=True)  # nothing to tell
 PARK = Move("park", (S.RUNNING,), S.WAITING, E.PARKED, takes_away=True)  # the vendor works; the thread is free
@@ -67,7 +68,8 @@ CALL_OFF = Move("call off", (R.QUEUED, R.RUNNING), R.CANCELLED, E.REQUEST_CANCEL
 REOPEN_REQUEST = Move("reopen", (R.COMPLETED, R.FAILED), R.RUNNING, E.REOPENED)
 
 ITEM_MOVES = (
-    ADVANCE, AGAIN, RETRY, REQUEUE, PARK, FETCH, SUCCEED, SKIP, END_WITHOUT, FAIL, CANCEL, HOLD, RELEASE, REOPEN
+    ADVANCE, AGAIN, AGAIN_LATER, RETRY, REQUEUE, PARK, FETCH, SUCCEED, SKIP, END_WITHOUT, FAIL, CANCEL, HOLD, RELEASE,
+    REOPEN,
 )  # fmt: skip
 REQUEST_MOVES = (START, COMPLETE, GIVE_UP, CALL_OFF, REOPEN_REQUEST)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from generation import events, lanes, states
+from generation import events, lanes, retry, states
 from generation.claim import Claim, front_rank
 from generation.engine import closing, parts
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone
 from generation.engine.keeping import end_step, keep, late
 from generation.engine.stumbling import begins_again
-from generation.models import Attempt, Item, ItemStatus, Outcome, Stage
+from generation.models import Attempt, HoldReason, Item, ItemStatus, Outcome, Stage
 from generation.steps import CHECKS, STEPS
 from providers.base import Made
 
@@ -36,6 +37,8 @@ def _judge(claim: Claim, made: Made) -> None:
         with events.change(item.request_id) as change:
             if is_good:
                 end_step(change, item, claim.fence, left)
+            elif plan.asks_again and item.starts < plan.retry.max_starts:
+                _ask_again(change, item, claim.fence)
             elif item.pass_no + 1 < plan.passes:
                 _go_back(change, item, claim.fence, left)
             else:
@@ -54,14 +57,26 @@ def _judge(claim: Claim, made: Made) -> None:
         late(claim, made.cost_usd)
 
 
+def _ask_again(change: events.Change, item: Item, fence: int) -> None:
+    """Have the same result judged once more. Raises Gone."""
+    rank = front_rank(item.lane, item.weight)
+    if not states.move(change, item.pk, states.REQUEUE, fence=fence, rank=rank, queued_at=change.now, lease_until=None):
+        raise Gone
+
+
 def _go_back(change: events.Change, item: Item, fence: int, left: dict[str, Any]) -> None:
-    """Send an item back to make its result anew, one pass on. It keeps its weight. Raises Gone."""
+    """Send an item back to make its result anew, one pass on, after the pause that any pass of its kind is given.
+
+    It keeps its weight. Raises Gone.
+    """
     target, candidate = begins_again(item)
     lane = lanes.lane_of(item.plan_of(target), candidate)
+    wait_s = retry.pause_s(item.step_plan.retry, item.pass_no) if item.step_plan.failure_ends_pass else 0
+    due = {"hold_reason": HoldReason.RETRY, "run_after": change.now + timedelta(seconds=wait_s)} if wait_s else {}
     moved = states.move(
         change,
         item.pk,
-        states.AGAIN,
+        states.AGAIN_LATER if wait_s else states.AGAIN,
         fence=fence,
         told={"step": item.step_name, "pass": item.pass_no + 1},
         step=target,
@@ -74,6 +89,7 @@ def _go_back(change: events.Change, item: Item, fence: int, left: dict[str, Any]
         results={**item.results, item.step_name: left},
         progress=item.progress_at(target),
         lease_until=None,
+        **due,
     )
     if not moved:
         raise Gone

@@ -188,15 +188,34 @@ def settle(claim: Claim, result: Result | None, *, error: str = "") -> None:
 
     result: None for a step that is not required and failed; `error` says why, for staff.
     """
-    item = claim.item
+    item, superseded = claim.item, []
     with events.change(item.request_id) as change:
         end_step(change, item, claim.fence, _left_behind(item, result) if result else {})
         if result:
+            superseded = _drop_assets(item) if item.pass_no else []
             _add_assets(item, result, change.now)
         ended = {"outcome": Outcome.MADE if result else Outcome.FAILED, "error_detail": error, "ended_at": change.now}
         rows.update(Attempt, claim.attempt_id, to={"stage": Stage.SETTLED, **ended} if result else ended)
     if result and item.lane != INTERNAL:
         lanes.note_success(item.lane)
+    if superseded:
+        connection.close()
+        _delete(superseded)
+
+
+def _drop_assets(item: Item) -> list[str]:
+    """Forget what an earlier pass of this step made, which was not good enough to be shown; return its keys."""
+    earlier = Asset.objects.filter(item=item, step=item.step_name)
+    keys = list(earlier.values_list("key", flat=True))
+    earlier.delete()
+    return keys
+
+
+def _delete(keys: Iterable[str]) -> None:
+    """Remove files that no row names any more; what stays behind is an orphan, which prune removes."""
+    for key in keys:
+        with contextlib.suppress(storage.StorageError):
+            storage.delete(key)
 
 
 def _left_behind(item: Item, result: Result) -> dict[str, Any]:
@@ -302,9 +321,7 @@ def late(claim: Claim, cost_usd: Decimal, keys: Iterable[str] = ()) -> None:
     ended = end_attempt(claim.attempt_id, Outcome.LATE, None, Now())
     Attempt.objects.filter(pk=claim.attempt_id, outcome__in=[Outcome.LATE, Outcome.LOST]).update(cost_usd=cost_usd)
     if keys and ended and Item.objects.filter(pk=claim.item.pk, status=ItemStatus.CANCELLED).exists():
-        for key in keys:
-            with contextlib.suppress(storage.StorageError):  # an orphan, which prune removes
-                storage.delete(key)
+        _delete(keys)
 
 
 @survives_restart

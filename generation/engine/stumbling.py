@@ -123,7 +123,11 @@ def _hold(
         change,
         item.pk,
         states.RETRY,
-        told={"code": error.code, "wait_s": round(decision.wait_s, 3)},
+        told={
+            "code": error.code,
+            "wait_s": round(decision.wait_s, 3),
+            **({"pass": fields["pass_no"]} if "pass_no" in fields else {}),
+        },
         hold_reason=HoldReason.RETRY,
         run_after=change.now + timedelta(seconds=decision.wait_s),
         weight=item.weight if decision.verdict is Verdict.WAIT or weight is None else weight,

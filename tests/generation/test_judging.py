@@ -7,14 +7,25 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from config.models import User
-from generation import engine
+from generation import engine, storage
 from generation.models import Attempt, Item, ItemStatus
 from generation.plan import Candidate, RetryPolicy, StepPlan
 from providers.base import Made
 from providers.errors import RateLimited, Unavailable
-from tests.generation.support import HUGGINGFACE, OPENAI, balance, fresh, make_plan, picture, work_until_quiet
+from tests.generation.support import (
+    HUGGINGFACE,
+    OPENAI,
+    balance,
+    fresh,
+    make_plan,
+    picture,
+    told,
+    work_until_quiet,
+    work_while_due,
+)
 from tests.generation.vendor import Vendor, making, stand_in
 from tests.simulator import Remote
 
@@ -78,7 +89,15 @@ def test_the_last_bad_verdict_fails_and_refunds(alice: User, vendors: Remote, mo
 # --- Failures that end passes ------------------------------------------------------------------------
 
 
-def submit_story(owner: User, *, passes: int = 3, verify_starts: int = 2, **generate: Any) -> Item:
+def submit_story(
+    owner: User,
+    *,
+    passes: int = 3,
+    verify_starts: int = 2,
+    verify_base_s: float = 0,
+    asks_again: bool = False,
+    **generate: Any,
+) -> Item:
     """One picture as a story wants it: each failure of the one that draws is a pass, the checker may be asked twice."""
     plan = make_plan(owner, providers=[OPENAI, HUGGINGFACE], max_starts=1)
     picture = plan.items[0].steps[0]
@@ -93,7 +112,8 @@ def submit_story(owner: User, *, passes: int = 3, verify_starts: int = 2, **gene
         again_from="generate",
         passes=passes,
         failure_ends_pass=True,
-        retry=RetryPolicy(verify_starts, 0),
+        retry=RetryPolicy(verify_starts, verify_base_s),
+        asks_again=asks_again,
     )
     return engine.submit(replace(plan, items=(replace(plan.items[0], steps=(picture, verify)),))).items.get()
 
@@ -191,3 +211,41 @@ def test_a_checker_that_cannot_be_had_on_the_last_pass_fails_and_refunds(alice: 
     item = submit_story(alice, passes=1)
     work_until_quiet()
     assert (fresh(item).status, fresh(item).error_code, balance(alice)) == ("FAILED", "SERVICE_UNAVAILABLE", 100)
+
+
+def test_a_picture_that_was_rejected_is_dropped_once_there_is_another(alice: User, desk: Any) -> None:
+    desk([DRAWN], None, [seen(text=True), seen(text=False)])
+    item = submit_story(alice)
+    work_until_quiet()
+    made = Attempt.objects.filter(item=item, provider=OPENAI).order_by("pk")
+    rejected, kept = made.values_list("key", flat=True)
+    assert [asset.key for asset in item.assets.all()] == [kept]
+    assert storage.has(kept)
+    assert not storage.has(rejected)
+
+
+def test_after_a_bad_verdict_too_a_pass_waits_its_pause(alice: User, desk: Any) -> None:
+    desk([DRAWN], None, [seen(text=True), seen(text=False)])
+    item = submit_story(alice, verify_base_s=1000)
+    work_while_due()
+    now = fresh(item)
+    assert (now.status, now.hold_reason, now.step, now.pass_no) == ("HELD", "retry", 0, 1)
+    assert now.run_after > timezone.now()
+    assert told(now.request)[-1] == "step"
+    work_until_quiet()
+    assert fresh(item).status == "SUCCEEDED"
+
+
+def test_a_bad_verdict_is_asked_for_again_where_the_plan_says_so(alice: User, desk: Any) -> None:
+    main, _, checker = desk([DRAWN], None, [seen(text=True), seen(text=False)])
+    item = submit_story(alice, asks_again=True)
+    work_until_quiet()
+    assert (fresh(item).status, len(main.calls), len(checker.calls)) == ("SUCCEEDED", 1, 2)
+    assert [one.said["has_text"] for one in Attempt.objects.filter(item=item, provider=CHECKER)] == [True, False]
+
+
+def test_asked_again_in_vain_it_is_drawn_anew(alice: User, desk: Any) -> None:
+    main, _, checker = desk([DRAWN], None, [seen(text=True)])
+    item = submit_story(alice, asks_again=True, passes=2)
+    work_until_quiet()
+    assert (fresh(item).error_code, len(main.calls), len(checker.calls)) == ("CHECK_FAILED", 2, 4)

@@ -3,7 +3,7 @@
 Steps, passes, pauses and models follow the story-images contract, section 8:
 
     generate     main model (or the fast one), after two failures in a row the fallback; each failure is a pass
-    verify       every picture is looked at; one with text in it is drawn anew while passes last
+    verify       every picture is looked at; one with text in it, or of which nothing could be said, is drawn anew
     publish      the picture, once clean, under its final key; an earlier run's gives way
     thumbnail    for people's pages
 
@@ -145,6 +145,9 @@ def _verify(options: Options) -> StepPlan:
         passes=options.max_passes,
         retry=_policy(max_starts=options.max_verification_passes),
         share=20,
+        failure_ends_pass=True,
+        rate_limit_starts=settings.STORY_RATE_LIMIT_STARTS,
+        asks_again=settings.STORY_REASK_ON_TEXT,
     )
 
 

@@ -79,8 +79,7 @@ class Progress:
         if event.kind == EventKind.STARTED:
             word = "" if event.item in self._words else "generating"
         elif event.kind in (EventKind.STEP, EventKind.RETRYING) and "pass" in event.data:
-            # Another pass: told even when the one before had come no further than this.
-            return "generating"
+            word = "generating"
         elif event.kind == EventKind.STEP:
             word = FOLLOWS.get(event.data.get("step", ""), "")
         elif event.kind == EventKind.SUCCEEDED:

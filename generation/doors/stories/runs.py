@@ -73,8 +73,8 @@ class Image:
 
     @property
     def passes(self) -> int:
-        """How many times it was drawn or failed to be, at least once."""
-        return len({call.pass_no for call in self.calls(GENERATE)}) or 1
+        """How many times it was drawn or failed to be."""
+        return 1 + max((one.pass_no for one in self.attempts if one.round == self.round), default=0)
 
     @property
     def error_code(self) -> str:
