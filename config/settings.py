@@ -312,6 +312,8 @@ RQ = {"WORKER_CLASS": "generation.worker.ThreadedWorker", "COMMIT_MODE": "auto"}
 # --- Credits -------------------------------------------------------------------------------------
 
 SIGNUP_GRANT_CREDITS = env.integer("SIGNUP_GRANT_CREDITS", 30, low=0)
+# Of one person and route, in any 60 seconds; 0 is no limit.
+CREDITS_READS_PER_MINUTE = env.integer("CREDITS_READS_PER_MINUTE", 120, low=0)
 
 # --- Providers -----------------------------------------------------------------------------------
 

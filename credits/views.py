@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import ClassVar, cast
 from uuid import UUID
 
+from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from config.api.pagination import PageQuery, page
+from config.api.throttle import RateHeaders, SlidingWindow, UserWindowThrottle
 from credits import ledger, serializers
 from credits.models import Price
 
@@ -24,14 +27,38 @@ TOTAL = OpenApiParameter(
 )
 
 
-class BalanceView(APIView):
+class ReadThrottle(UserWindowThrottle):
+    """One counter for each person and route."""
+
+    methods = ("GET",)
+
+    def __init__(self, route: str) -> None:
+        super().__init__()
+        self._route = route
+
+    def sliding_window(self) -> SlidingWindow:
+        return SlidingWindow(f"credits-{self._route}", settings.CREDITS_READS_PER_MINUTE, 60)
+
+
+class CreditsView(RateHeaders, APIView):
+    route: ClassVar[str]
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        return [ReadThrottle(self.route)]
+
+
+class BalanceView(CreditsView):
+    route = "balance"
+
     @extend_schema(operation_id="credits_balance", tags=["credits"], responses=serializers.Balance)
     def get(self, request: Request) -> Response:
         """What the account has, and what it ever bought and was given."""
         return Response(serializers.Balance(ledger.open_account(_owner_id(request))).data)
 
 
-class HistoryView(APIView):
+class HistoryView(CreditsView):
+    route = "history"
+
     @extend_schema(
         operation_id="credits_history",
         tags=["credits"],
@@ -46,7 +73,9 @@ class HistoryView(APIView):
         return Response(rows, headers={"X-Total-Count": str(history.total)})
 
 
-class PricesView(APIView):
+class PricesView(CreditsView):
+    route = "prices"
+
     @extend_schema(operation_id="credits_prices", tags=["credits"], responses=serializers.OperationPrice(many=True))
     def get(self, request: Request) -> Response:
         """What one unit of each operation on offer costs, in credits."""
