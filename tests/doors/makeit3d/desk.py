@@ -48,7 +48,7 @@ class Customer:
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         raw = body if isinstance(body, str | bytes) else json.dumps(body)
         content = {} if body is None else {"data": raw, "content_type": headers.pop("content_type", "application/json")}
-        answer = self.http.generic(method, path, **content, headers={**self._given, **headers})
+        answer = self.http.generic(method, path, **content, headers={**self.given, **headers})
         return self._checked(path, answer)
 
     def post(self, operation: str, body: Any = None, *, key: str = "", **fields: Any) -> Any:
@@ -97,7 +97,7 @@ class Customer:
 
     def upload(self, data: bytes, name: str = "chair.png", **fields: Any) -> Any:
         sent = {"file": SimpleUploadedFile(name, data), **fields}
-        answer = self.http.post("/api/assets", sent, headers=self._given)
+        answer = self.http.post("/api/assets", sent, headers=self.given)
         return self._checked("/api/assets", answer)
 
     def link_to(self, what: str = "picture", size: tuple[int, int] = (640, 640)) -> str:
@@ -143,7 +143,7 @@ class Customer:
         return ledger.balance(self.user.pk)
 
     @property
-    def _given(self) -> dict[str, str]:
+    def given(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     @staticmethod
