@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models.functions import Now
+from django.db import connection
 from django.utils import timezone
 
 from generation import events, lanes, states
@@ -70,23 +69,36 @@ def poll() -> int:
     return len(parked)
 
 
+# What a round needs of an attempt; whoever asks for more reads it by a query.
+_ASKED = ("id", "item_id", "step", "fence", "lane", "provider", "model", "operation", "remote_id", "park_until")
+_TAKE = f"""
+WITH due AS MATERIALIZED (
+    SELECT a.id FROM generation_attempt a
+    WHERE a.stage = 'ACCEPTED' AND a.ended_at IS NULL AND a.poll_at <= statement_timestamp() AND a.provider = (
+        SELECT f.provider FROM generation_attempt f
+        WHERE f.stage = 'ACCEPTED' AND f.ended_at IS NULL AND f.poll_at <= statement_timestamp()
+        ORDER BY f.poll_at LIMIT 1)
+    ORDER BY a.poll_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
+), taken AS (
+    UPDATE generation_attempt a SET poll_at = statement_timestamp() + %(round_s)s * interval '1 second'
+    FROM due WHERE a.id = due.id
+    RETURNING {", ".join(f"a.{name}" for name in _ASKED)}
+)
+SELECT i.*, {", ".join(f"taken.{name} AS asked_{name}" for name in _ASKED)}
+FROM taken JOIN generation_item i ON i.id = taken.item_id ORDER BY taken.id
+"""  # noqa: S608 no value
+
+
 def _take() -> list[Parked]:
-    """Take the due attempts of the provider that waits longest; their poll_at moves on, so others skip them."""
-    with transaction.atomic():
-        due = Attempt.objects.filter(stage=Stage.ACCEPTED, ended_at__isnull=True, poll_at__lte=Now())
-        first = due.order_by("poll_at").values_list("provider", flat=True).first()
-        if first is None:
-            return []
-        attempts = list(
-            due.filter(provider=first)
-            .select_related("item")
-            .select_for_update(skip_locked=True, of=("self",))
-            .order_by("poll_at")[:MOST_PER_ROUND]
-        )
-        Attempt.objects.filter(pk__in=[attempt.pk for attempt in attempts]).update(
-            poll_at=timezone.now() + timedelta(seconds=ROUND_S)
-        )
-    return [Parked(attempt, attempt.item) for attempt in attempts]
+    """Take the due attempts of the provider that waits longest, by one query. Their poll_at moves on, so others skip
+    them."""
+    items = Item.objects.raw(_TAKE, {"most": MOST_PER_ROUND, "round_s": ROUND_S})
+    return [Parked(_attempt_of(item), item) for item in items]
+
+
+def _attempt_of(item: Item) -> Attempt:
+    values = [getattr(item, f"asked_{name}") for name in _ASKED]
+    return Attempt.from_db(item._state.db, _ASKED, values)
 
 
 def _call(one: Parked) -> Call:
@@ -225,7 +237,7 @@ def _write(pending: Mapping[int, tuple[Parked, Pending]]) -> None:
         (attempt_id, answer.poll_after_s, one.item.progress_at(one.attempt.step, answer.progress or 0))
         for attempt_id, (one, answer) in pending.items()
     ]
-    with transaction.atomic(), connection.cursor() as cursor:
+    with connection.cursor() as cursor:  # a statement is a transaction of its own
         cursor.execute(
             _WRITE,
             {

@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from config.models import User
@@ -37,11 +38,15 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 def ask_now() -> int:
     """Let every parked call fall due, and ask."""
+    let_all_fall_due()
+    return engine.poll()
+
+
+def let_all_fall_due() -> None:
     parked = Attempt.objects.filter(stage="ACCEPTED", ended_at__isnull=True)
     with transaction.atomic():  # in one order, or two who do this at once lock each other out
         due = list(parked.order_by("pk").select_for_update().values_list("pk", flat=True))
         Attempt.objects.filter(pk__in=due).update(poll_at=timezone.now())
-    return engine.poll()
 
 
 @pytest.fixture
@@ -61,6 +66,19 @@ def test_a_parked_call_frees_its_thread_and_keeps_its_place_in_the_lane(parked: 
     assert in_flight(HUGGINGFACE) == 1
     assert told(parked.request)[-1] == "parked"
     engine.cancel(parked.request_id)
+    work_until_quiet()
+
+
+def test_a_round_costs_two_queries_however_many_it_asks_about(alice: User, vendors: Remote) -> None:
+    vendors.settings(delay_s=3600)
+    request = submit(alice, 5, providers=[HUGGINGFACE])
+    work_while_due_without_asking()
+    assert request.items.filter(status="WAITING").count() == 5
+    let_all_fall_due()
+    with CaptureQueriesContext(connection) as queries:
+        assert engine.poll() == 5
+    assert len(queries) == 2, [query["sql"] for query in queries]
+    engine.cancel(request.pk)
     work_until_quiet()
 
 
