@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 from django.conf import settings
 
-from generation import composing, exports, images, meshes, posemap, shrinking, storage
+from generation import composing, exports, images, meshes, posemap, rendering, shrinking, storage
 from generation.models import AssetKind, Item
 
 PUBLISH = "publish"
@@ -74,16 +76,25 @@ def newest(item: Item) -> dict[str, Any]:
 
 
 def make_thumbnail(item: Item) -> Sequence[Piece]:
-    """Make the small picture of an item's newest result: of a model as its vendor rendered it.
+    """Make the small picture of an item's newest result: of a model as its vendor rendered it, else drawn by us.
 
     inputs: `of`, the steps whose result may be meant, the best first; `cover` fills a square and makes a PNG.
     """
     made = newest(item)
     if made["content_type"] == meshes.CONTENT_TYPE:
+        if "preview" not in made:
+            return [Piece(AssetKind.THUMBNAIL, _drawn(made["key"]))]
         made = made["preview"]
     small = images.cover if item.step_plan.inputs.get("cover") else images.thumbnail
     with storage.open_file(made["key"]) as body:
         return [Piece(AssetKind.THUMBNAIL, small(body, settings.THUMBNAIL_PIXELS))]  # type: ignore[arg-type]
+
+
+def _drawn(key: str) -> images.Picture:
+    """Draw a stored model; the store may hand it out as a stream, so it is laid down first."""
+    with storage.open_file(key) as stored, tempfile.TemporaryFile() as body:
+        shutil.copyfileobj(stored, body)
+        return rendering.draw(cast(BinaryIO, body), body.tell(), settings.THUMBNAIL_PIXELS)
 
 
 def compose(item: Item) -> Sequence[Piece]:

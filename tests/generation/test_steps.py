@@ -16,7 +16,7 @@ from generation import engine, images, meshes, prune, storage
 from generation.engine import keeping, leases
 from generation.engine import publishing as publishing_room
 from generation.models import Asset, AssetKind, Attempt, Item
-from generation.plan import RetryPolicy, StepPlan
+from generation.plan import Candidate, RetryPolicy, StepPlan
 from generation.steps import STEPS, Piece, Step
 from providers.simulator import models
 from tests.generation.support import (
@@ -31,6 +31,7 @@ from tests.generation.support import (
     take,
     work_until_quiet,
 )
+from tests.generation.test_meshes import glb
 from tests.generation.vendor import making, stand_in
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("audited")]
@@ -97,6 +98,21 @@ def test_a_model_is_kept_with_its_preview_of_which_its_thumbnail_is_made(
         assert small.size == (400, 300)
 
 
+@pytest.mark.parametrize("drawable", [True, False])
+def test_a_model_without_a_preview_is_drawn_where_it_can_be(
+    alice: User, monkeypatch: pytest.MonkeyPatch, drawable: bool
+) -> None:
+    empty = glb({"asset": {"version": "2.0"}})
+    stand_in(monkeypatch, making(GLB if drawable else (empty, "model/gltf-binary", "result")))
+    item = submit_steps(alice, publishing("models/task-1/x_model.glb"), THUMBNAIL, operation="image-to-model")
+    work_until_quiet()
+    assert fresh(item).status == "SUCCEEDED", "a model that cannot be drawn fails nothing"
+    small = item.assets.filter(kind="thumbnail").first()
+    assert bool(small) is drawable
+    if small:
+        assert (small.width, small.content_type) == (400, "image/webp")
+
+
 def test_a_preview_that_is_no_picture_is_left_out(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, making(GLB, (b"<html>", "text/html", "preview")))
     item = submit_steps(alice, operation="image-to-model")
@@ -138,6 +154,39 @@ def test_a_model_that_is_taken_over_brings_its_preview(alice: User, monkeypatch:
     assert outcomes(item) == ["adopted", "made", "made"]
     assert sorted(asset.kind for asset in item.assets.all()) == ["model", "preview", "thumbnail"]
     assert storage.read(fresh(item).results["generate"]["preview"]["key"]) == PREVIEW[0]
+
+
+# --- What a call is given ----------------------------------------------------------------------------
+
+
+def test_a_call_is_given_the_files_that_its_inputs_name(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = {"inputs/a.png": picture(), "inputs/m.png": picture(colour="white"), "inputs/a.glb": GLB[0]}
+    for key, data in stored.items():
+        storage.save(key, io.BytesIO(data))
+    vendor = stand_in(monkeypatch, making(picture(colour="red")))
+    named = {"images": ["inputs/a.png", None, "step:generate"], "mask": "inputs/m.png", "model": "inputs/a.glb"}
+    second = StepPlan("seam", "image-to-image", {**named, "strength": 0.5}, (Candidate(HUGGINGFACE),))
+    item = submit_steps(alice, second)
+    work_until_quiet()
+    assert fresh(item).status == "SUCCEEDED"
+    assert vendor.calls[1].inputs == {
+        "images": [picture(), None, picture(colour="red")],
+        "mask": picture(colour="white"),
+        "model": GLB[0],
+        "strength": 0.5,
+    }
+
+
+def test_a_file_that_cannot_be_read_is_waited_for_and_no_call_is_lost(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor = stand_in(monkeypatch, making(picture()))
+    second = StepPlan("seam", "x", {"images": ["inputs/gone.png"]}, (Candidate(HUGGINGFACE),), retry=RetryPolicy(2, 0))
+    item = submit_steps(alice, second)
+    work_until_quiet()
+    now = fresh(item)
+    assert (now.status, now.error_code, now.losses, balance(alice)) == ("FAILED", "STORAGE_ERROR", 0, 100)
+    assert (len(vendor.calls), outcomes(item)) == (1, ["made", "failed", "failed"])
 
 
 # --- Publishing --------------------------------------------------------------------------------------
