@@ -34,8 +34,9 @@ class Candidate:
 class RetryPolicy:
     """When a step is tried again. Waits are bases of a full jitter: uniform(0, min(cap, base * 2^n)).
 
-    by_code, cap_by_code: override base_s and cap_s for an error code. text_rule: an error that no adapter
-    classified is retryable when its text sounds passing (visual-generation contract, section 4).
+    by_code, cap_by_code: override base_s and cap_s for an error code; in by_code a status, as HTTP_503, comes first.
+    text_rule: an error that no adapter classified is retryable when its text sounds passing (visual-generation
+    contract, section 4).
     next_candidate_after: so many retryable failures in a row on one candidate, over passes too, and the next one
     is used from then on; None: only an error that says "this one cannot" moves on.
     """
@@ -56,6 +57,8 @@ class StepPlan:
 
     inputs: what the step receives (prompt, width, height …), JSON values only. `images`, `mask` and `model` name
     files: a storage key, or `step:NAME` for an earlier step's result; an image that is None stays None.
+    `optional_images` are storage keys too, set whole into a frame of `width` and `height`; one that cannot be used
+    is left out, and the attempt says so (`said`, `unread`).
     candidates: tried in order; empty for our own work.
     checks: names in `generation.steps.CHECKS`, asked about what the step leaves behind. A bad verdict sends
     the item back to the step named `again_from` for another pass, while `passes` last; then it fails.

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.db import connection
 from django.db.models.functions import Now
 
-from generation import events, states, storage
+from generation import events, images, states, storage
 from generation.claim import Claim
 from generation.engine import closing
 from generation.engine.again import survives_restart
@@ -87,10 +87,13 @@ def begin(claim: Claim) -> None:
 
 def _call(claim: Claim, plan: StepPlan) -> Made | Pending:
     candidate = plan.candidates[claim.item.candidate]
+    inputs, unread = _inputs(claim.item, plan.inputs)
+    if unread:
+        rows.update(Attempt, claim.attempt_id, to={"said": {"unread": unread}})
     call = Call(
         operation=plan.operation,
         model=candidate.model,
-        inputs=_inputs(claim.item, plan.inputs),
+        inputs=inputs,
         deadline_s=plan.timeout_s,
         attempt_ref=str(claim.attempt_id),
     )
@@ -98,8 +101,8 @@ def _call(claim: Claim, plan: StepPlan) -> Made | Pending:
     return registry.adapter(candidate.provider).run(call)
 
 
-def _inputs(item: Item, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the files that inputs name, by storage key or as an earlier step's result."""
+def _inputs(item: Item, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Read the files that inputs name, by storage key or as an earlier step's result; and those that could not be."""
 
     def read(name: str | None) -> bytes | None:
         return None if name is None else storage.read(key_of(item, name))
@@ -107,7 +110,21 @@ def _inputs(item: Item, inputs: Mapping[str, Any]) -> dict[str, Any]:
     read_in: dict[str, Any] = {name: read(inputs[name]) for name in ("mask", "model") if inputs.get(name)}
     if inputs.get("images"):
         read_in["images"] = [read(name) for name in inputs["images"]]
-    return {**inputs, **read_in}
+    optional: Sequence[str] = inputs.get("optional_images", ())
+    found = {name: picture for name in optional if (picture := _framed(name, inputs["width"], inputs["height"]))}
+    if found:
+        read_in["images"] = [*read_in.get("images", ()), *found.values()]
+    given = {name: value for name, value in inputs.items() if name != "optional_images"}
+    return {**given, **read_in}, [name for name in optional if name not in found]
+
+
+def _framed(key: str, width: int, height: int) -> bytes | None:
+    """Read a picture that may be missing or of no use. Raises StorageError when the store is away."""
+    try:
+        return images.framed(storage.open_file(key), (width, height)).data
+    except (storage.KeyMissing, storage.StoreRefuses, images.BadPicture) as fault:
+        log.info("an optional picture was left out: %s", fault, extra={"key": key})
+        return None
 
 
 def _work_ourselves(claim: Claim) -> None:

@@ -89,7 +89,7 @@ def status_document(run: Run, link: Callable[[str], str] | None = None) -> dict[
 def warnings_of(run: Run) -> list[dict[str, str]]:
     """What was odd when the run began, and what turned out to be so on the way."""
     known: list[dict[str, str]] = list(run.request.params["warnings"])
-    if any(image.item.results.get("generate", {}).get("unread") for image in run.images):
+    if any((one.said or {}).get("unread") for image in run.images for one in image.attempts):
         known.append({"code": "DIAGRAM_UNREADABLE", "message": "diagram.png is no usable picture; it was left out."})
     return known
 
