@@ -70,6 +70,8 @@ def arm(place: str) -> None:
             storage.save = dying_after(storage.save)
         case "settle":  # in the very transaction, before its commit
             keeping._add_assets = die
+        case "copied":  # under its final key, and not yet settled
+            storage.copy = dying_after(storage.copy)
         case "fetch":  # a parked call's result is there, and fetched into RUNNING
             polling._fetch = dying_after(polling._fetch)
 

@@ -45,11 +45,15 @@ def make_plan(
     timeout_s: float = 10.0,
     park_s: float = 1800.0,
     thumbnail: bool = False,
+    publish: str = "",
     max_open_bundles: int | None = None,
     bundle_of: int = 1,
     **more: Any,
 ) -> Plan:
-    """Plan pictures of 64 x 64, so small that drawing them costs nothing. bundle_of: items to a bundle."""
+    """Plan pictures of 64 x 64, so small that drawing them costs nothing.
+
+    bundle_of: items to a bundle. publish: the final key of the one item's picture.
+    """
     picture = StepPlan(
         "generate",
         "text-to-image",
@@ -60,6 +64,7 @@ def make_plan(
         share=95,
         retry=RetryPolicy(max_starts, base_s, text_rule=text_rule, weight_after_error=weight_after_error),
     )
+    moved = StepPlan("publish", "publish", {"from": "generate", "to": publish}, retry=RetryPolicy(base_s=base_s))
     return Plan(
         door=door,
         owner_id=owner.pk,
@@ -68,7 +73,7 @@ def make_plan(
         items=tuple(
             ItemPlan(
                 public_id=f"vga_{secrets.token_hex(8)}",
-                steps=(picture, THUMBNAIL) if thumbnail else (picture,),
+                steps=(picture, *([moved] if publish else []), *([THUMBNAIL] if thumbnail else [])),
                 prompt=prompt,
                 priority=priority,
                 price=price,

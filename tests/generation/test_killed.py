@@ -34,10 +34,12 @@ KILLED_AT = {
     "received": (2, ["lost", "not-sent", "made"]),  # looked for in the store, and not found
     "store": (1, ["adopted", "made"]),  # stored and written down: taken over
     "settle": (1, ["adopted", "made"]),  # its transaction never committed: the same
+    "copied": (1, ["made", "lost", "made"]),  # to its final key, and nobody had said so: copied again
     "fetch": (1, ["made"]),  # a parked call's result is there: asked again, which costs nothing
     "fetched": (1, ["made", "not-sent"]),  # not found in the store, but the vendor has it still
 }
 PARKING = ("fetch", "fetched")
+PUBLISHING = ("copied",)
 
 
 @pytest.fixture
@@ -59,6 +61,7 @@ def test_whatever_a_worker_is_killed_at_another_finishes_its_item_once(
             door=f"kill-{place}",
             prompt=f"a lighthouse at {place},",
             providers=[HUGGINGFACE if place in PARKING else OPENAI],
+            publish=f"users/carol/{place}/picture.png" if place in PUBLISHING else "",
         )
         for place in KILLED_AT
     }
