@@ -197,6 +197,31 @@ def waiting_and_position(item: Item) -> tuple[int, int]:
         _COUNT_AND_AHEAD,
         {"door": item.door, "weight": item.weight, "rank": item.rank, "id": item.pk, "most": EXACT_UP_TO},
     )
+    return _told(item, near, ahead)
+
+
+class Newcomer:
+    """The same of an item that is not stored yet: its `part` asks in the statement that stores it.
+
+    rank: spells it there. Whoever waits at the same rank came before.
+    """
+
+    def __init__(self, item: Item, rank: str) -> None:
+        self._item = item
+        before = f"weight > %(near_weight)s OR weight = %(near_weight)s AND rank <= {rank}"
+        self.part = sql.Part(
+            f"near AS MATERIALIZED ({_NEAREST})",
+            ("(SELECT count(*) FROM near)", f"(SELECT count(*) FROM near WHERE {before})"),  # noqa: S608 no value in it
+            {"door": item.door, "most": EXACT_UP_TO, "near_weight": item.weight},
+        )
+
+    def read(self, found: tuple[int, int]) -> tuple[int, int]:
+        """Say how many wait with it, and its place, once it is stored."""
+        near, ahead = found
+        return _told(self._item, near + 1, ahead)
+
+
+def _told(item: Item, near: int, ahead: int) -> tuple[int, int]:
     return _waiting(item.door, lambda: near), ahead + 1 if ahead < EXACT_UP_TO else _far_position(item)
 
 

@@ -22,10 +22,11 @@ from generation.plan import WEIGHTS, ItemPlan, Plan
 QUOTA_WEIGHT = WEIGHTS["high"]
 
 
-def submit(plan: Plan) -> Request:
+def submit(plan: Plan, *, count_waiting: bool = False) -> Request:
     """Charge for a plan and store it, in one transaction; ring the bell after the commit.
 
-    The request comes back with its `new_items`, in the order of the plan. Costs one query, two with quota.
+    The request comes back with its `new_items`, in the order of the plan; where `count_waiting` asks for it, with its
+    `place`: how many of its door's wait now, and the place of its only item. Costs one query, two with quota.
     Raises InsufficientCredits or QuotaExhausted (nothing is stored), OperationalError when the database
     cannot be reached. With Redis down it succeeds: workers look by themselves.
     """
@@ -49,7 +50,7 @@ def submit(plan: Plan) -> Request:
         # The bell before the hint: a worker waits for the one, and the other's thread would take turns with it.
         queue.ring_after_commit(sum(item.status == ItemStatus.QUEUED for item in items))
         first = events.submitted(request.pk, plan.owner_id, plan.door, items=len(items), charged=plan.price)
-        _store(plan, request, places, first)
+        _store(plan, request, places, first, count_waiting)
     return request
 
 
@@ -70,7 +71,7 @@ def _take_quota(plan: Plan) -> date | None:
     return day
 
 
-def _store(plan: Plan, request: Request, places: list[tuple[str, int]], first: Event) -> None:
+def _store(plan: Plan, request: Request, places: list[tuple[str, int]], first: Event, count_waiting: bool) -> None:
     """Rank, charge and store by one statement, on the database's clock."""
     items = request.new_items
     ranks = FairRanks(places, plan.owner_id)
@@ -79,15 +80,19 @@ def _store(plan: Plan, request: Request, places: list[tuple[str, int]], first: E
         item.rank = ranks.unread(place, behind[place])  # type: ignore[assignment]
         behind[place] += 1
     new, charge = rows.New(([request], items, [first])), _charge(plan, request)
-    (now,), read, keys, *paid = sql.run(_CLOCK, ranks.part, new.part, *([charge.part] if charge else ()))
+    newcomer = queue.Newcomer(items[0], ranks.unread(places[0], 0)) if count_waiting else None
+    more = [asker.part for asker in (charge, newcomer) if asker]
+    (now,), read, keys, *found = sql.run(_CLOCK, ranks.part, new.part, *more)
     if charge:
-        charge.conclude(paid[0])
+        charge.conclude(found.pop(0))
     new.stored(keys)
     following = {place: count(rank) for place, rank in ranks.read(read).items()}
     for item, place in zip(items, places, strict=True):
         item.rank = next(following[place])
         item.queued_at = item.created_at = now
     request.created_at = first.at = now
+    if newcomer:
+        request.place = newcomer.read(*found)
 
 
 _CLOCK = sql.Part("", (rows.NOW,))

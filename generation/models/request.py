@@ -25,9 +25,11 @@ class Request(models.Model):
     """`seq` numbers this request's events; raising it is the lock every change of the request takes.
 
     new_items: on the one that `engine.submit` returns, what it stored, in the order of the plan.
+    place: there, when it was asked for: how many of the door's items wait, and the place of its only one.
     """
 
     new_items: list[Item]
+    place: tuple[int, int]
 
     Status = RequestStatus
 
@@ -48,6 +50,7 @@ class Request(models.Model):
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    erased_at = models.DateTimeField(null=True, blank=True, help_text="its owner had what it made removed")
 
     class Meta:
         permissions = [
@@ -64,7 +67,13 @@ class Request(models.Model):
                 condition=Q(door="stories", status__in=["QUEUED", "RUNNING"]),
                 name="one_open_run_per_story",
                 violation_error_message="This story is being drawn already.",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["group"],
+                condition=Q(door="poses", group__startswith="pose:", status__in=["QUEUED", "RUNNING"]),
+                name="one_open_background_per_pose",
+                violation_error_message="The background of this pose is being changed already.",
+            ),
         ]
         indexes = [
             models.Index(fields=["owner", "-created_at"], name="request_of_owner"),

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisAway
 from config.models import User
 from generation import engine, queue
 from generation.figures import figures
-from tests.generation.support import fresh, submit, submit_one, work_until_quiet, work_while_due
+from tests.generation.support import fresh, make_plan, submit, submit_one, work_until_quiet, work_while_due
 from tests.simulator import Remote
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -122,6 +122,26 @@ def test_places_in_the_queue_follow_the_order_of_claims(alice: User, bob: User) 
     assert list(places.values()) == [1, 2, 3, 4, 5]
     assert queue.waiting("visuals") == 5
     assert queue.waiting("poses") == 0
+
+
+@pytest.mark.parametrize("priority", ["low", "normal", "urgent"])
+def test_a_submit_is_told_the_place_that_it_gets(alice: User, bob: User, priority: str) -> None:
+    submit_one(bob, priority="low")
+    submit(alice, 2)
+    submit(bob, 2)
+    submit(bob, 1, priority="urgent")
+
+    request = engine.submit(make_plan(alice, priority=priority), count_waiting=True)
+
+    assert request.place == queue.waiting_and_position(request.new_items[0])
+    assert request.place[0] == 7
+
+
+def test_beyond_the_nearest_thousand_a_place_is_no_nearer(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "EXACT_UP_TO", 3)
+    submit(alice, 5)
+    request = engine.submit(make_plan(alice), count_waiting=True)
+    assert request.place == (6, 6)
 
 
 def test_the_figures_of_a_day(alice: User, vendors: Remote) -> None:

@@ -60,9 +60,8 @@ class SubmitView(VisualView):
 
     def _submit(self, wish: plan.Wish, owner_id: UUID) -> Response:
         quotes = pricing.quotes([wish.price_key])
-        order = engine.submit(plan.plan_one(wish, owner_id, quotes))
-        (item,) = order.new_items
-        return Response(present.submitted(item, *queue.waiting_and_position(item)))
+        order = engine.submit(plan.plan_one(wish, owner_id, quotes), count_waiting=True)
+        return Response(present.submitted(order.new_items[0], *order.place))
 
     def validation_message(self, faults: list[FieldFault]) -> str | None:
         is_absent = any(fault.field in ("type", "prompt") and fault.code in ABSENT for fault in faults)
