@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -55,7 +56,7 @@ class Customer:
         """Ask for an operation: with the least body that it takes and these fields, None leaves one out."""
         headers = {"Idempotency-Key": key} if key else {}
         if body is None:
-            merged = {**self.body_of(operation), **fields}
+            merged = {**self.body_of(operation, without=fields), **fields}
             body = {name: value for name, value in merged.items() if value is not ...}
         return self.call("POST", f"/generate/{operation}", body, **headers)
 
@@ -66,13 +67,13 @@ class Customer:
         request_id: str = answer.json()["celery_task_id"]
         return request_id
 
-    def body_of(self, operation: str) -> dict[str, Any]:
-        """The least body that an operation takes."""
+    def body_of(self, operation: str, without: Collection[str] = ()) -> dict[str, Any]:
+        """The least body that an operation takes, but for these fields."""
         one = BY_NAME[operation]
         body: dict[str, Any] = {"prompt": PROMPT} if one.prompt is Prompt.REQUIRED else {}
         if one.has_provider and not one.default:
             body["provider"] = next(iter(one.offers))
-        for field in one.inputs:
+        for field in [field for field in one.inputs if field.name not in without]:
             link = self.link_to("model" if field.word == "model" else "picture")
             body[field.name] = [link] if field.most else link
         required = {param.name for offer in one.offers.values() for param in offer.params if param.required}
