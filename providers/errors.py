@@ -62,7 +62,7 @@ class ProviderError(Exception):
         self.retry_after_s = retry_after_s
         self.http_status = http_status
         self.unclassified = unclassified
-        self.detail = detail
+        self.detail = detail.replace("\0", "")  # of a binary answer: the database takes no NUL
         self.ask_again: bool | None = None
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ from PIL import Image
 from config.api import redis as desk_redis
 from providers import breaker, checks, registry, secrets, shapes, sniff, windows
 from providers.breaker import Recent
-from providers.errors import RateLimited
+from providers.errors import BadAnswer, RateLimited
 from providers.lift import NotJSON, lift
 from providers.models import Lane
 from providers.spool import Spool, TooBig
@@ -121,6 +121,13 @@ def recent(pattern: str, step_s: float = 1.0) -> list[Recent]:
 def test_when_the_breaker_opens(pattern: str, step_s: float, state: str) -> None:
     assert breaker.verdict(recent(pattern, step_s), NOW) == state
     assert bool(breaker.reason(recent(pattern, step_s), NOW)) is (state == "open")
+
+
+# --- Errors --------------------------------------------------------------------------------------
+
+
+def test_what_staff_read_of_a_binary_answer_can_be_stored() -> None:
+    assert BadAnswer(detail="not JSON: \x89PNG\0\0IHDR").detail == "not JSON: \x89PNGIHDR"
 
 
 # --- Keys ----------------------------------------------------------------------------------------
