@@ -27,6 +27,8 @@ GROUPS = {
     "claim": "Claims with a long queue",
     "idle": "An idle desk: from the submit's commit to the provider's door",
     "in_flight": "200 in flight: 2 workers of 100 threads, pictures of 200 KB, thumbnails included",
+    "adapters": "Calls to providers: CPU in the adapter layer, the wait left out",
+    "parked": "100 calls parked at an asynchronous vendor",
     "streams": "200 answers of 20 MB through one worker into the store",
     "sockets": "500 sockets: from a commit to what the browser hears",
 }

@@ -66,7 +66,7 @@ def alpha_mask(mask: bytes, size: tuple[int, int]) -> bytes:
     keep = _flat(mask, "black").resize(size, Image.Resampling.NEAREST).point(lambda grey: 0 if grey >= 128 else 255)
     made = Image.new("RGBA", size, "black")
     made.putalpha(keep)
-    return _packed(made, "PNG", compress_level=6)
+    return _packed(made, "PNG", compress_level=1)
 
 
 def plain_mask(mask: bytes, size: tuple[int, int]) -> bytes:
@@ -75,7 +75,7 @@ def plain_mask(mask: bytes, size: tuple[int, int]) -> bytes:
     Grey counts as white from the middle up. Raises ValueError for bytes that are no picture.
     """
     flat = _flat(mask, "black").resize(size, Image.Resampling.NEAREST)
-    return _packed(flat.point(lambda grey: 255 if grey >= 128 else 0), "PNG", compress_level=6)
+    return _packed(flat.point(lambda grey: 255 if grey >= 128 else 0), "PNG", compress_level=1)
 
 
 def reduced(picture: bytes, longest: int) -> bytes:
