@@ -20,6 +20,7 @@ from config.vendors import OPENROUTER as OPENROUTER
 from config.vendors import PROVIDER_KEYS as PROVIDER_KEYS
 from config.vendors import RECRAFT as RECRAFT
 from config.vendors import REPLICATE as REPLICATE
+from config.vendors import SECRET_NAMES as SECRET_NAMES
 from config.vendors import STABILITY as STABILITY
 from config.vendors import TRIPO as TRIPO
 
@@ -319,7 +320,10 @@ CREDITS_READS_PER_MINUTE = env.integer("CREDITS_READS_PER_MINUTE", 120, low=0)
 
 PROVIDERS_MODE = env.choice("PROVIDERS_MODE", "simulated", ("simulated", "real"))
 SIMULATOR_URL = env.url("SIMULATOR_URL", "http://127.0.0.1:4010", schemes=("http",)).rstrip("/")
-SECRETS_BACKEND = env.choice("SECRETS_BACKEND", "env", ("env",))
+# aws: Secrets Manager alone, with boto3's own credentials; the names stand in config/vendors.py.
+SECRETS_BACKEND = env.choice("SECRETS_BACKEND", "env", ("env", "aws"))
+SECRETS_REGION = env.text("AWS_REGION", env.text("AWS_DEFAULT_REGION", "us-east-2"))
+SECRETS_ENDPOINT_URL = env.url("AWS_ENDPOINT_URL_SECRETS_MANAGER", "", schemes=("https", "http"))
 PROVIDER_CONNECT_TIMEOUT_S = env.number("PROVIDER_CONNECT_TIMEOUT_S", 10.0)
 PROVIDER_MAX_BYTES = env.integer("PROVIDER_MAX_BYTES", 64 * 1024 * 1024, low=1024)
 PROVIDER_CA_BUNDLE = env.text("PROVIDER_CA_BUNDLE", "")

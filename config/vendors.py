@@ -31,6 +31,19 @@ PROVIDER_KEYS = {
     "tripo-webhook": env.text("TRIPO_WEBHOOK_SECRET", ""),
 }
 
+# With SECRETS_BACKEND=aws: under which name each of them lies in Secrets Manager, as plain text.
+SECRET_NAMES = {
+    "huggingface": env.text("HUGGINGFACE_SECRET_NAME", "pipeline/huggingface-api-key"),
+    "openai": env.text("OPENAI_SECRET_NAME", "pipeline/openai-api-key"),
+    "openrouter": env.text("OPENROUTER_SECRET_NAME", "pipeline/openrouter-api-key"),
+    "recraft": env.text("RECRAFT_SECRET_NAME", "pipeline/recraft-api-key"),
+    "replicate": env.text("REPLICATE_SECRET_NAME", "pipeline/replicate-api-key"),
+    "replicate-webhook": env.text("REPLICATE_WEBHOOK_SECRET_NAME", "pipeline/replicate-webhook-secret"),
+    "stability": env.text("STABILITY_SECRET_NAME", "pipeline/stability-api-key"),
+    "tripo": env.text("TRIPO_SECRET_NAME", "pipeline/tripo-api-key"),
+    "tripo-webhook": env.text("TRIPO_WEBHOOK_SECRET_NAME", "pipeline/tripo-webhook-secret"),
+}
+
 _SDXL = "stability-ai/sdxl:39ed52f2a78e934b3ba6e2a89f5b1c712de7dfea535525255b1aa35c5565e08b"
 _GROUNDED_SAM = "schananas/grounded_sam:ee871c19efb1941f55f66a3d7d960428c8a5afcb77449547fe8e5a3ab9ebc21c"
 

@@ -9,6 +9,8 @@ class ProvidersConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from providers import secrets
         from providers.checks import missing_keys
 
         checks.register(missing_keys)
+        secrets.read_ahead()

@@ -17,10 +17,17 @@ def missing_keys(**kwargs: Any) -> list[CheckMessage]:
     names = [vendor.names[0] for vendor in registry.VENDORS if vendor.adapter and not vendor.key]
     return [
         Warning(
-            f"{name.upper()}_API_KEY is not set, so this provider is off",
+            f"{trouble}, so this provider is off",
             hint="Set the key, or PROVIDERS_MODE=simulated to work without vendors.",
             id="providers.W001",
         )
-        for name in names
-        if not secrets.has_key(name)
+        for trouble in filter(None, map(_trouble, names))
     ]
+
+
+def _trouble(name: str) -> str:
+    try:
+        secrets.key(name)
+    except secrets.MissingKey as error:
+        return str(error)
+    return ""

@@ -1,15 +1,20 @@
 """The providers' keys: where they come from, and how they are kept out of what people read.
 
-A backend answers `key(provider) -> str | None`. In simulated mode the keys are fixed and worthless,
-whatever the environment holds, so that a stray key can spend nothing.
+Each backend is the only source while it is chosen: a key that Secrets Manager does not give is not looked for
+in the environment. In simulated mode the keys are fixed and worthless, whatever the environment holds, so that
+a stray key can spend nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import threading
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from django.conf import settings
+
+if TYPE_CHECKING:
+    from providers.secrets_manager import Vault
 
 # What the simulator accepts. The second must look like a token of its vendor: official clients route by it.
 SIMULATOR_KEYS = {
@@ -30,39 +35,96 @@ _QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]+")
 
 
 class MissingKey(Exception):
-    """Real mode without this provider's key: the provider is off. The text names the variable."""
+    """Real mode without this provider's key: the provider is off. The text names the variable or the secret."""
 
 
-def _from_environment(provider: str) -> str | None:
-    return settings.PROVIDER_KEYS.get(provider) or None
+class SecretsUnavailable(MissingKey):
+    """The key is in a vault that does not give it now."""
+
+    code = "SECRETS_UNAVAILABLE"
 
 
-_BACKENDS: dict[str, Callable[[str], str | None]] = {
-    "env": _from_environment,
-}
+class Source(Protocol):
+    """Where keys come from. `key` may ask the network; `has` does so at most once in a process's life."""
+
+    def key(self, provider: str) -> str: ...
+
+    def has(self, provider: str) -> bool: ...
+
+
+class _Simulator:
+    def key(self, provider: str) -> str:
+        return SIMULATOR_KEYS.get(provider) or _missing(f"{provider} has no key on the simulator")
+
+    def has(self, provider: str) -> bool:
+        return provider in SIMULATOR_KEYS
+
+
+class _Environment:
+    def key(self, provider: str) -> str:
+        return settings.PROVIDER_KEYS.get(provider) or _missing(f"{_variable(provider)} is not set")
+
+    def has(self, provider: str) -> bool:
+        return bool(settings.PROVIDER_KEYS.get(provider))
+
+
+class _SecretsManager:
+    """boto3 takes a second to import and tens of megabytes: only who keeps keys there pays for it."""
+
+    def key(self, provider: str) -> str:
+        from providers.secrets_manager import Unreadable
+
+        name = settings.SECRET_NAMES.get(provider) or _missing(f"no secret is named for {provider}")
+        try:
+            return _vault().value(name)
+        except Unreadable as error:
+            raise SecretsUnavailable(f"{SecretsUnavailable.code}: {error}") from error
+
+    def has(self, provider: str) -> bool:
+        return provider in settings.SECRET_NAMES and _vault().has(settings.SECRET_NAMES[provider])
+
+
+_SOURCES: dict[str, Source] = {"env": _Environment(), "aws": _SecretsManager()}
 
 
 def key(provider: str) -> str:
     """The provider's key. Raises MissingKey. Never log or store what it returns."""
-    found = _look_up(provider)
-    if not found:
-        raise MissingKey(f"{provider.upper()}_API_KEY is not set")
-    return found
+    return _source().key(provider)
 
 
 def has_key(provider: str) -> bool:
-    return bool(_look_up(provider))
+    return _source().has(provider)
 
 
-def _look_up(provider: str) -> str | None:
-    if settings.PROVIDERS_MODE == "simulated":
-        return SIMULATOR_KEYS.get(provider)
-    return _BACKENDS[settings.SECRETS_BACKEND](provider)
+def read_ahead() -> None:
+    """Read the keys of a vault beside the caller, so that nobody waits for the first one in a transaction."""
+    if settings.PROVIDERS_MODE == "real" and settings.SECRETS_BACKEND == "aws":
+        for provider in settings.SECRET_NAMES:
+            threading.Thread(target=has_key, args=(provider,), name="secrets", daemon=True).start()
+
+
+def _source() -> Source:
+    return _Simulator() if settings.PROVIDERS_MODE == "simulated" else _SOURCES[settings.SECRETS_BACKEND]
+
+
+def _vault() -> Vault:
+    from providers.secrets_manager import vault
+
+    return vault()
+
+
+def _variable(provider: str) -> str:
+    return provider.upper().replace("-", "_") + ("_SECRET" if provider.endswith("-webhook") else "_API_KEY")
+
+
+def _missing(why: str) -> NoReturn:
+    raise MissingKey(why)
 
 
 def redact(text: str, limit: int = 500) -> str:
     """Cut keys, tokens and the query strings of links (signatures) out of a text for staff."""
-    for value in {*settings.PROVIDER_KEYS.values(), *SIMULATOR_KEYS.values()}:
+    vaulted = _vault().values() if settings.SECRETS_BACKEND == "aws" else []
+    for value in {*settings.PROVIDER_KEYS.values(), *SIMULATOR_KEYS.values(), *vaulted}:
         if value:
             text = text.replace(value, "***")
     text = _BEARER.sub(r"\1 ***", text)
