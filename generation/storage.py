@@ -200,7 +200,14 @@ def link(key: str, base_url: str) -> str:
     """
     if settings.STORAGE_PUBLIC_URL:
         return f"{settings.STORAGE_PUBLIC_URL}/{quote(key)}"
-    return urljoin(settings.PUBLIC_URL or base_url, _signed(key, _expiry()))
+    signed = _signed(key, _expiry())
+    return _root(settings.PUBLIC_URL or base_url) + signed if signed.startswith("/") else signed
+
+
+@lru_cache(maxsize=64)
+def _root(url: str) -> str:
+    """Scheme and host of a URL. Remembered, because a page of fifty rows asks a hundred times."""
+    return urljoin(url, "/").removesuffix("/")
 
 
 def key_of_link(url: str, base_url: str) -> str | None:

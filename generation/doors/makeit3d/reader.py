@@ -1,4 +1,4 @@
-"""What the MakeIt3D door reads: a request's items for its status, a person's rows for a list. One statement each.
+"""What the MakeIt3D door reads: a request's items for its status, a person's rows for a list.
 
 Plain SQL, because clients poll: the ORM would think about these longer than the database. Every statement is bound
 to an owner; what belongs to somebody else is as missing as what never was.
@@ -11,23 +11,21 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from config.api import sql
 from generation.doors.makeit3d.catalogue import Kind
 from generation.doors.makeit3d.plan import DOOR
-from generation.doors.makeit3d.present import COMPLETE, FAILED, PENDING, PROCESSING
+from generation.doors.makeit3d.present import COMPLETE, FAILED, PENDING, PROCESSING, Shown
 from generation.doors.makeit3d.serializers import is_task_id
-from generation.models import Item
 
-# What a row or a status shows, in the model's own order.
-_NEEDED = {
-    *("id", "public_id", "request_id", "owner_id", "door", "index", "prompt", "params", "price_key", "charged"),
-    *("refunded", "status", "progress", "results", "error_code"),
-    *("created_at", "first_started_at", "started_at", "finished_at"),
-}
-_COLUMNS = [field.attname for field in Item._meta.concrete_fields if field.attname in _NEEDED]
-_SHOWN = ", ".join(f'i."{name}"' for name in _COLUMNS)
+# What a row or a status shows: the fields of `Shown` in their order, of the results only what it shows of them.
+_COLUMNS = """
+i.public_id, i.request_id, i.owner_id, i.prompt, i.params, i.status, i.progress, i.first_started_at IS NOT NULL,
+i.price_key, i.charged, i.refunded, i.error_code,
+COALESCE(i.results #>> '{generate,key}', i.results #>> ARRAY[i.params ->> 'operation', 'key']),
+i.results #>> '{thumbnail,key}', i.results #> '{generate,ignored}',
+i.created_at, COALESCE(i.finished_at, i.started_at, i.created_at)
+"""
+_PARAMS, _IGNORED = 4, 14
 
 _STATUS = f"""
 WITH polled AS (
@@ -36,7 +34,7 @@ WITH polled AS (
     (SELECT id, 1 FROM generation_request WHERE owner_id = %(owner)s AND "group" = %(name)s AND door = '{DOOR}'
      ORDER BY created_at DESC LIMIT 1)
     ORDER BY way LIMIT 1)
-SELECT {_SHOWN} FROM polled JOIN generation_item i ON i.request_id = polled.id ORDER BY i.index
+SELECT {_COLUMNS} FROM polled JOIN generation_item i ON i.request_id = polled.id ORDER BY i.index
 """  # noqa: S608 constants of this file
 
 _OPEN = "i.status IN ('QUEUED', 'HELD', 'RUNNING', 'WAITING')"
@@ -50,7 +48,7 @@ _IN_TASK = f"""AND i.request_id IN (
     SELECT id FROM generation_request WHERE owner_id = %(owner)s AND "group" = %(task)s AND door = '{DOOR}')"""  # noqa: S608
 
 
-def polled(owner_id: UUID, name: str) -> list[Item]:
+def polled(owner_id: UUID, name: str) -> list[Shown]:
     """The items of a request by its id, or of the newest request of one of the caller's own tasks. One query."""
     if not is_task_id(name):
         return []
@@ -60,12 +58,12 @@ def polled(owner_id: UUID, name: str) -> list[Item]:
         request_id = None
     with sql.cursor() as cursor:
         cursor.execute(_STATUS, {"id": request_id, "owner": owner_id, "name": name})
-        return [_item(row) for row in cursor.fetchall()]
+        return [_shown(row) for row in cursor.fetchall()]
 
 
 def listed(
     owner_id: UUID, kind: Kind, *, limit: int, offset: int, task_id: str = "", status: str = ""
-) -> tuple[int, list[Item]]:
+) -> tuple[int, list[Shown]]:
     """A person's rows, newest first, and how many there are in all. Two queries."""
     if task_id and not is_task_id(task_id):
         return 0, []
@@ -80,18 +78,14 @@ def listed(
         cursor.execute(f"SELECT count(*) {source}", values)
         count = cursor.fetchone()[0]
         cursor.execute(
-            f"SELECT {_SHOWN} {source} ORDER BY i.created_at DESC, i.id DESC LIMIT %(limit)s OFFSET %(offset)s",
+            f"SELECT {_COLUMNS} {source} ORDER BY i.created_at DESC, i.id DESC LIMIT %(limit)s OFFSET %(offset)s",
             values,
         )
-        return count, [_item(row) for row in cursor.fetchall()]
+        return count, [_shown(row) for row in cursor.fetchall()]
 
 
-_PARAMS, _RESULTS = _COLUMNS.index("params"), _COLUMNS.index("results")
-
-
-def _item(row: Sequence[Any]) -> Item:
-    """An item with these columns alone."""
+def _shown(row: Sequence[Any]) -> Shown:
     values = list(row)
-    for place in (_PARAMS, _RESULTS):
-        values[place] = json.loads(values[place])
-    return Item.from_db(connection.alias, _COLUMNS, values)
+    values[_PARAMS] = json.loads(values[_PARAMS])
+    values[_IGNORED] = json.loads(values[_IGNORED] or "[]")
+    return Shown(*values)

@@ -48,7 +48,7 @@ class Wish:
 
 
 def read(operation: Operation, body: Any) -> Wish:
-    """Check a body, an object by the parser's word. Raises ValidationError: every fault, an unsuitable provider first."""
+    """Check a body that the parser left. Raises ValidationError with every fault, an unsuitable provider first."""
     sent = {name: value for name, value in body.items() if value is not None}
     alias, fault = _provider(operation, sent)
     form = _FORMS[operation.name, alias]

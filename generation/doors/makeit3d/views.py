@@ -150,7 +150,8 @@ class ListView(DoorView):
         query = ListQuery(data=request.query_params, context={"default": 50, "most": 200})
         query.is_valid(raise_exception=True)
         count, items = reader.listed(_owner_id(request), self.kind, **query.validated_data)
-        return Response({"count": count, "results": [present.row(item, _base_url(request)) for item in items]})
+        base_url = _base_url(request)
+        return Response({"count": count, "results": [present.row(item, base_url) for item in items]})
 
 
 class ImagesView(ListView):

@@ -275,7 +275,7 @@ def test_of_several_pictures_the_good_ones_go_with_the_bad(alices: Customer, fil
     answer = alices.post("image-to-model", provider="tripo", input_image_asset_urls=links)
     assert refusal_of(answer) == (400, "INPUT_URL_NOT_ALLOWED")
     assert answer.json()["errors"][0]["field"] == "input_image_asset_urls[1]"
-    assert len([path for path in media.rglob("*") if path.is_file()]) == 1  # the least body's own picture
+    assert_nothing_happened(alices, media)
 
 
 def test_a_repeat_is_answered_although_its_link_has_died(alices: Customer, files: Any) -> None:

@@ -41,9 +41,7 @@ async def test_a_request_is_followed_to_its_end(alice: User, by: str) -> None:
     request_id = await do(lambda: Customer(alice).asked("text-to-image", provider="stability", task_id="chair"))
     item = await do(item_of, request_id)
     async with connected("/ws/live", alice) as client:
-        await client.say(
-            type="subscribe", request={"request": request_id, "item": item.public_id, "all": None}[by]
-        )
+        await client.say(type="subscribe", request={"request": request_id, "item": item.public_id, "all": None}[by])
         assert (await client.hear())["type"] == "subscribed"
         snapshot = await client.hear()
         assert (snapshot["type"], snapshot["request"]) == ("snapshot", request_id)
@@ -85,7 +83,6 @@ def test_an_update_is_the_row_with_what_happened_and_a_number(alices: Customer) 
     item = item_of(alices.asked("text-to-image", provider="stability"))
     update = present.present_event(item, EventKind.STARTED, 7, "http://testserver/")
     assert (update["event"], update["seq"], update["progress"]) == ("started", 7, 0)
-    assert {name: value for name, value in update.items() if name in present.row(item, "")} == present.present_item(
-        Item.objects.get(), "http://testserver/"
-    )
+    row = present.present_item(Item.objects.get(), "http://testserver/")
+    assert {name: value for name, value in update.items() if name in row} == row
     assert present.present_event(item, None, 7, "http://testserver/")["event"] == "snapshot"

@@ -53,6 +53,10 @@ def make_item(status: ItemStatus, *, provider: str = "provider_a", table: str = 
     return Item(status=status, **{**values, **fields})
 
 
+def status_of(*items: Item, polled: str = "p") -> dict[str, Any]:
+    return present.status(polled, [present.Shown.of(item) for item in items], BASE)
+
+
 begun = {"first_started_at": NOON}
 DONE = make_item(S.SUCCEEDED, results=made(), progress=100, **begun)
 FAILURE = make_item(S.FAILED, error_code="TIMEOUT", refunded=2, **begun)
@@ -76,16 +80,16 @@ FAILURE = make_item(S.FAILED, error_code="TIMEOUT", refunded=2, **begun)
     ],
 )
 def test_each_state_has_its_word_and_progress(item: Item, word: str, progress: int) -> None:
-    document = present.status("polled", [item], BASE)
+    document = status_of(item, polled="polled")
     assert (document["status"], document["progress"], document["task_id"]) == (word, progress, "polled")
-    assert present.row(item, BASE)["status"] == word
+    assert present.present_item(item, BASE)["status"] == word
     assert (document["asset_url"] is not None) is (word == "complete")
     assert (document["error"] is not None) is (word == "failed")
     assert_no_vendor(str(document))
 
 
 def test_a_complete_request_has_its_links() -> None:
-    document = present.status("p", [DONE], BASE)
+    document = status_of(DONE)
     assert document["asset_url"].startswith(f"{BASE}files/images/t1/{REQUEST_ID}_0.png?expires=")
     assert document["asset_urls"] == [document["asset_url"]]
     assert document.keys() == {
@@ -97,7 +101,7 @@ def test_a_complete_request_has_its_links() -> None:
 def test_a_downscale_repeats_its_url() -> None:
     params = {**DONE.params, "operation": "downscale"}
     item = make_item(S.SUCCEEDED, params=params, results={"downscale": {"key": "images/t1/x_0.jpg"}}, **begun)
-    document = present.status("p", [item], BASE)
+    document = status_of(item)
     assert document["image_url"] == document["asset_url"] is not None
 
 
@@ -117,7 +121,7 @@ def test_a_downscale_repeats_its_url() -> None:
 def test_several_results_are_complete_when_all_have_ended_and_one_is_there(
     items: list[Item], word: str, progress: int, links: int
 ) -> None:
-    document = present.status("p", items, BASE)
+    document = status_of(*items)
     assert (document["status"], document["progress"], len(document["asset_urls"])) == (word, progress, links)
     assert (document["asset_url"] is not None) is (word == "complete")
     assert document["credits_charged"] == 4
@@ -137,12 +141,12 @@ def test_several_results_are_complete_when_all_have_ended_and_one_is_there(
 )
 def test_why_it_failed_is_one_of_a_few_texts(code: str, text: str) -> None:
     item = make_item(S.FAILED, error_code=code, error_message="stability.ai said: no")
-    assert present.status("p", [item], BASE)["error"] == present.row(item, BASE)["error"] == text
+    assert status_of(item)["error"] == present.present_item(item, BASE)["error"] == text
 
 
 def test_a_row_is_the_contracts() -> None:
     item = make_item(S.SUCCEEDED, results=made(), started_at=NOON, finished_at=NOON + timedelta(seconds=9), **begun)
-    row = present.row(item, BASE)
+    row = present.present_item(item, BASE)
     link, thumbnail = row.pop("asset_url"), row.pop("thumbnail_url")
     assert link.startswith(f"{BASE}files/images/t1/{REQUEST_ID}_0.png?expires=")
     assert thumbnail.startswith(f"{BASE}files/images/x-thumbnail.webp?expires=")
@@ -170,7 +174,7 @@ def test_a_row_is_the_contracts() -> None:
 def test_what_the_vendors_model_did_not_know_is_told_when_the_client_named_it() -> None:
     results = {"generate": {**made()["generate"], "ignored": ["seed", "prompt_upsampling"]}}
     item = make_item(S.SUCCEEDED, results=results, **begun)
-    assert present.row(item, BASE)["metadata"]["ignored"] == ["seed"]
+    assert present.present_item(item, BASE)["metadata"]["ignored"] == ["seed"]
 
 
 # --- Over HTTP -----------------------------------------------------------------------------------
