@@ -23,6 +23,7 @@ PREFIX = "atelier-bench-"
 GROUPS = {
     "submit": "A submit: token, throttle, validation, price, idempotency, charge, rows, event, bell, hint",
     "http": "Submits over HTTP, 32 connections, one web process",
+    "polls": "The MakeIt3D door read in process: status, and lists of 10,000",
     "throughput": "No-op items through claim, call, keep and settle",
     "claim": "Claims with a long queue",
     "idle": "An idle desk: from the submit's commit to the provider's door",
@@ -67,6 +68,7 @@ SETTINGS = {
     "LOG_FORMAT": "plain",
     "SIGNUP_GRANT_CREDITS": "0",
     "VISUAL_RATE_LIMIT": "1000000",  # still counted, never reached
+    "MAKEIT3D_READS_PER_MINUTE": "1000000",
     "VISUAL_PROVIDER_ORDER": "openai,huggingface",
     "AUDIT_INTERVAL_S": "86400",
 }
