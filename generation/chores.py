@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from generation import engine, prune
+from generation import engine, prune, storage
 from generation.models import Chore, Request
 
 log = logging.getLogger(__name__)
@@ -24,13 +24,20 @@ MOST_TRIES = 5
 RETRY_BASE_S = 10
 
 
+class NotYet(Exception):
+    """What a chore needs is away: it is tried again until it is back, and never given up for that."""
+
+
 def mirror(request_id: str, seq: int) -> dict[str, Any]:
-    """Have a request's door write its side files, unless they are as far as `seq` already. Raises StorageError."""
+    """Have a request's door write its side files, unless they are as far as `seq` already. Raises NotYet."""
     request = Request.objects.only("door", "mirrored_seq").get(pk=request_id)
     if (request.mirrored_seq or 0) >= seq:
         return {"outcome": "written before"}
-    outcome: str = import_string(f"{settings.DOORS[request.door]}.mirror.mirror")(UUID(request_id))
-    return {"outcome": outcome}
+    write = import_string(f"{settings.DOORS[request.door]}.mirror.mirror")
+    try:
+        return {"outcome": write(UUID(request_id))}
+    except storage.StorageError as error:
+        raise NotYet(str(error)) from error
 
 
 # kind -> what does it; takes the chore's args, returns what came of it as JSON values
@@ -51,6 +58,11 @@ def do_next() -> bool:
         return True
     try:
         result = KINDS[chore.kind](**chore.args)
+    except NotYet as error:
+        log.warning("a chore waits: %s", error, extra={"chore": chore.kind})
+        connection.close()
+        chore.tries = min(chore.tries, MOST_TRIES - 1)
+        _put_back(chore, error)
     except Exception as error:
         log.exception("a chore failed", extra={"chore": chore.kind})
         connection.close()
@@ -80,7 +92,7 @@ def _put_back(chore: Chore, error: Exception) -> None:
         _mine(chore).update(done_at=now, error=text)
     else:
         wait = timedelta(seconds=RETRY_BASE_S * 2**chore.tries)
-        _mine(chore).update(run_after=now + wait, lease_until=None, error=text)
+        _mine(chore).update(run_after=now + wait, lease_until=None, tries=chore.tries, error=text)
 
 
 def _mine(chore: Chore) -> Any:
