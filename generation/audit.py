@@ -60,6 +60,7 @@ INVARIANTS: dict[str, str] = {
         WHERE i.status = 'SUCCEEDED' AND i.finished_at >= %(since)s
           AND NOT EXISTS (SELECT 1 FROM generation_asset a
                           WHERE a.item_id = i.id AND a.kind NOT IN ('thumbnail', 'preview'))
+          AND NOT EXISTS (SELECT 1 FROM generation_request r WHERE r.id = i.request_id AND r.erased_at IS NOT NULL)
     """,
     "closed-has-no-open-item": """
         SELECT 'request:' || r.id, 'is ' || r.status || ' with an open item' FROM generation_request r

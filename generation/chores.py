@@ -43,6 +43,7 @@ def mirror(request_id: str, seq: int) -> dict[str, Any]:
 # kind -> what does it; takes the chore's args, returns what came of it as JSON values
 KINDS: dict[str, Callable[..., dict[str, Any]]] = {
     "cancel-at-vendor": lambda attempt_id: {"confirmed": engine.cancel_at_vendor(attempt_id)},
+    "erase": lambda request_id: {"erased": engine.erase_files(request_id)},
     "mirror": mirror,
     "prune": prune.prune,
 }

@@ -9,9 +9,11 @@ polling     parked calls at asynchronous vendors
 closing     how items and requests end, and what is given back
 staff       verbs of owners and staff: cancel, retry, reopen, refund, hold …
 leases      how long a worker may hold an item without a sign of life
+erasing     an owner has what was made removed
 sweeping    the periodic pass that gives every wait an end
 """
 
+from generation.engine.erasing import erase, erase_files
 from generation.engine.intake import submit
 from generation.engine.polling import cancel_at_vendor, poll
 from generation.engine.staff import cancel, hold, pause, refund, release, reopen, reprioritise, resume, retry_now
@@ -22,6 +24,8 @@ __all__ = [
     "cancel",
     "cancel_at_vendor",
     "due",
+    "erase",
+    "erase_files",
     "hold",
     "next_due",
     "pause",

@@ -112,9 +112,12 @@ def reprioritise(request_id: UUID, priority: str, item_ids: Iterable[int] | None
 def reopen(request_id: UUID, *, actor: str, charge: bool = False) -> int:
     """Begin another round of an ended request: its FAILED items are queued again. Returns how many; 0 changes nothing.
 
-    Free, unless `charge`: then the owner pays those items' prices again. Raises InsufficientCredits.
+    Free, unless `charge`: then the owner pays those items' prices again. Raises InsufficientCredits. What its owner
+    has erased stays as it ended.
     """
     with events.change(request_id, actor=actor, reserve=_numbers(request_id)) as change:
+        if Request.objects.filter(pk=request_id, erased_at__isnull=False).exists():
+            return 0
         failed = [item for item in _locked(request_id, None) if item.status == ItemStatus.FAILED]
         next_round = change.round + 1
         if not failed or not states.move_request(change, states.REOPEN_REQUEST, round=next_round, finished_at=None):
