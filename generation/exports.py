@@ -80,6 +80,11 @@ def preset_of(name: str) -> Preset | None:
     return _BY_NAME.get(name)
 
 
+def extension_of(name: str) -> str:
+    """Raises KeyError for an unknown name."""
+    return _BY_NAME[name].extension
+
+
 def make(image: Image.Image, wanted: Iterable[str], figure: Box | None = None) -> dict[str, Export]:
     """Make each wanted export, by the name it was asked for. Presets of one shape are scaled from one crop.
 

@@ -109,7 +109,8 @@ def pause_s(policy: RetryPolicy, doublings: int, code: str = "") -> float:
 
 def _wait_s(policy: RetryPolicy, error: ProviderError, doublings: int) -> float:
     """A pause, never below what the vendor asked for."""
-    jitter_s = pause_s(policy, doublings, error.code)
+    status = f"HTTP_{error.http_status}"
+    jitter_s = pause_s(policy, doublings, status if status in policy.by_code else error.code)
     if error.retry_after_s is None:
         return jitter_s
     return max(jitter_s, min(max(error.retry_after_s, RETRY_AFTER_FLOOR_S), RETRY_AFTER_CEILING_S))

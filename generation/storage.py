@@ -100,14 +100,14 @@ def story_key(folder: str, *names: str) -> str:
     return folder + "/".join(names)
 
 
-def pose_file(job_id: UUID, pose_id: str, what: str = "") -> str:
-    """Name a picture of a generated pose, or with `what` one beside it. `{extension}` leaves room for what is made."""
-    return f"poses/{job_id}/{pose_id}{'_' if what else ''}{what}.{{extension}}"
+def pose_file(generation_id: UUID, name: str) -> str:
+    """Name a picture of a generated pose."""
+    return f"poses/{generation_id}/{name}.png"
 
 
-def pose_export_key(job_id: UUID, pose_id: str, name: str, extension: str = "{extension}", again: str = "") -> str:
-    """Name an export of a generated pose. again: told apart from one made before."""
-    return f"poses/{job_id}/exports/{pose_id}_{name}{'_' if again else ''}{again}.{extension}"
+def pose_export(generation_id: UUID, name: str, extension: str) -> str:
+    """Name an export of a generated pose."""
+    return f"poses/{generation_id}/exports/{name}.{extension}"
 
 
 def save(key: str, body: BinaryIO) -> None:

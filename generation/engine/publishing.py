@@ -43,12 +43,12 @@ def publish(claim: Claim) -> None:
 
     inputs: `from` names the step; `to` is the key, or a key for each name of its several files. Several steps at once
     stand in `moves`, step -> what `to` would be; one that left nothing is passed over. `as` is `png` where the
-    contract wants one whatever was made; with `overwrite` another item's file may lie there.
+    contract wants one whatever was made, or says so for each step; with `overwrite` another item's file may lie there.
     """
     inputs = claim.item.step_plan.inputs
     moves = _moves(claim, inputs)
     connection.close()
-    moves = [_copied(move, inputs.get("as", "")) for move in moves]
+    moves = [_copied(move, _wanted(inputs, move.step)) for move in moves]
     _settle(claim, moves)
     connection.close()
     for move in moves:
@@ -66,7 +66,7 @@ def _moves(claim: Claim, inputs: Mapping[str, Any]) -> list[Move]:
         files = _files(item, step)
         for name, key in {"": to}.items() if isinstance(to, str) else to.items():
             if name in files:
-                targets[step, name] = _named(key, files[name], inputs.get("as", ""))
+                targets[step, name] = _named(key, files[name], _wanted(inputs, step))
                 if files[name]["key"] != targets[step, name]:
                     keys[files[name]["key"]] = (step, name)
     assets = Asset.objects.filter(item=item, key__in=keys)
@@ -79,6 +79,12 @@ def _moves(claim: Claim, inputs: Mapping[str, Any]) -> list[Move]:
             raise storage.KeyTaken("another result lies under that key")
         rows.update(Attempt, claim.attempt_id, to={"key": move.target})
     return moves
+
+
+def _wanted(inputs: Mapping[str, Any], step: str) -> str:
+    """The format that a step's files must have; empty as they are."""
+    wanted: str | Mapping[str, str] = inputs.get("as", "")
+    return wanted if isinstance(wanted, str) else wanted.get(step, "")
 
 
 def _named(key: str, file: Mapping[str, Any], wanted: str) -> str:
