@@ -8,6 +8,7 @@ from __future__ import annotations
 
 DOORS: dict[str, str] = {
     "makeit3d": "generation.doors.makeit3d",
+    "poses": "generation.doors.poses",
     "stories": "generation.doors.stories",
     "visuals": "generation.doors.visuals",
 }

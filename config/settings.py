@@ -233,6 +233,13 @@ SPECTACULAR_SETTINGS = {
         "VisualStatusEnum": "generation.doors.visuals.answers.STATUSES",
         "VisualBatchStatusEnum": "generation.doors.visuals.answers.BATCH_STATUSES",
         "TaskStatusEnum": "generation.doors.makeit3d.present.STATUSES",
+        "PoseGenerationStatusEnum": "generation.doors.poses.answers.STATUSES",
+        "PoseStatusEnum": "generation.doors.poses.answers.POSE_STATUSES",
+        "PoseProjectStatusEnum": "generation.doors.poses.answers.PROJECT_STATUSES",
+        "PoseWishStatusEnum": "generation.doors.poses.record_answers.WISH_STATUSES",
+        "PoseSourceEnum": "generation.doors.poses.record_answers.POSE_SOURCES",
+        "PoseHealthEnum": "generation.doors.poses.record_answers.HEALTH",
+        "AvatarSourceEnum": "generation.doors.poses.record_answers.AVATAR_SOURCES",
         "PictureFormatEnum": "generation.doors.makeit3d.catalogue.FORMATS",
     },
     "POSTPROCESSING_HOOKS": [

@@ -22,6 +22,7 @@ urlpatterns = [
     path("api/auth/", include("config.api.urls")),
     path("api/credits/", include("credits.urls")),
     path("", include("generation.doors.makeit3d.urls")),
+    path("api/apps/", include("generation.doors.poses.urls")),
     path("api/visual-generation/", include("generation.doors.visuals.urls")),
     path("api/", include("generation.doors.stories.urls")),
     path("api/schema", schema_view, name="schema"),

@@ -1,0 +1,174 @@
+"""The JSON that the pose-generator door answers about generations, for OpenAPI. `present` builds it as plain dicts.
+
+A test holds the two together: every answer it sees must have exactly these fields.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from generation.doors.poses import chain, plan
+from generation.models.library import ProjectStatus
+
+STATUSES = ["pending", "processing", "completed", "failed"]
+POSE_STATUSES = ["completed", "failed", "processing"]
+PROJECT_STATUSES = ProjectStatus.values
+
+
+class Answer(serializers.Serializer[Any]):
+    pass
+
+
+class Pagination(Answer):
+    page = serializers.IntegerField()
+    limit = serializers.IntegerField()
+    total = serializers.IntegerField()
+    totalPages = serializers.IntegerField()
+    hasMore = serializers.BooleanField()
+
+
+# --- Generations ---------------------------------------------------------------------------------
+
+
+class PosesSubmitted(Answer):
+    generationId = serializers.UUIDField()
+    status = serializers.ChoiceField(STATUSES)
+    totalPosesExpected = serializers.IntegerField()
+    creditCharged = serializers.IntegerField()
+    estimatedCompletionTime = serializers.IntegerField(help_text="Seconds")
+    message = serializers.CharField()
+
+
+class Generation(Answer):
+    id = serializers.UUIDField()
+    projectId = serializers.CharField()
+    userId = serializers.UUIDField()
+    generationType = serializers.ChoiceField([plan.GALLERY, plan.TEXT])
+    textPrompt = serializers.CharField(allow_null=True)
+    generatedPoseStructure = serializers.JSONField(allow_null=True)
+    avatarId = serializers.CharField(allow_null=True)
+    avatarAttributes = serializers.CharField(allow_null=True, help_text="JSON text: gender, ageRange, ethnicity, style")
+    batchSize = serializers.IntegerField()
+    totalExpectedPoses = serializers.IntegerField()
+    useBackgroundChanger = serializers.BooleanField()
+    backgroundMode = serializers.ChoiceField(list(chain.MODES), allow_null=True)
+    backgroundPrompt = serializers.CharField(allow_null=True)
+    backgroundColor = serializers.CharField(allow_null=True)
+    backgroundImageUrl = serializers.CharField(allow_null=True)
+    exportFormats = serializers.ListField(child=serializers.CharField())
+    status = serializers.ChoiceField(STATUSES)
+    progress = serializers.IntegerField(help_text="Percent of poses that are finished")
+    posesCompleted = serializers.IntegerField()
+    posesFailed = serializers.IntegerField()
+    creditCharged = serializers.IntegerField()
+    creditRefunded = serializers.IntegerField()
+    queueJobId = serializers.CharField(allow_null=True)
+    errorMessage = serializers.CharField(allow_null=True)
+    createdAt = serializers.DateTimeField()
+    startedAt = serializers.DateTimeField(allow_null=True)
+    completedAt = serializers.DateTimeField(allow_null=True)
+    avgGenerationTime = serializers.FloatField(allow_null=True, help_text="Seconds a pose")
+    totalProcessingTime = serializers.FloatField(allow_null=True, help_text="Seconds")
+    recoveryAttempts = serializers.IntegerField()
+    lastRecoveryAt = serializers.DateTimeField(allow_null=True)
+
+
+class PoseMetadata(Answer):
+    textOnly = serializers.BooleanField(help_text="Made from words: there was no map for it")
+
+
+class Pose(Answer):
+    id = serializers.UUIDField()
+    generationId = serializers.UUIDField()
+    poseLibraryId = serializers.CharField(allow_null=True)
+    outputImageUrl = serializers.URLField(allow_null=True)
+    thumbnailUrl = serializers.URLField(allow_null=True)
+    originalImageUrl = serializers.URLField(allow_null=True)
+    exportFormats = serializers.DictField(child=serializers.URLField())
+    backgroundChanged = serializers.BooleanField()
+    backgroundPrompt = serializers.CharField(allow_null=True)
+    promptUsed = serializers.CharField()
+    seedUsed = serializers.IntegerField()
+    controlnetWeight = serializers.FloatField(allow_null=True)
+    metadata = PoseMetadata()
+    generationTime = serializers.FloatField(allow_null=True, help_text="Seconds")
+    aiConfidenceScore = serializers.FloatField(allow_null=True)
+    isFavorite = serializers.BooleanField()
+    downloadCount = serializers.IntegerField()
+    status = serializers.ChoiceField(POSE_STATUSES)
+    errorMessage = serializers.CharField(allow_null=True)
+    variationKey = serializers.CharField()
+    createdAt = serializers.DateTimeField()
+
+
+class Project(Answer):
+    id = serializers.UUIDField()
+    userId = serializers.UUIDField()
+    projectName = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    avatarImageUrl = serializers.CharField(allow_null=True)
+    avatarSource = serializers.CharField()
+    avatarId = serializers.CharField(allow_null=True)
+    totalGenerations = serializers.IntegerField()
+    totalPosesGenerated = serializers.IntegerField()
+    status = serializers.ChoiceField(PROJECT_STATUSES)
+    createdAt = serializers.DateTimeField()
+    updatedAt = serializers.DateTimeField()
+
+
+class GenerationWithPoses(Generation):
+    poses = Pose(many=True)
+    project = Project()
+
+
+class PoseProgress(Answer):
+    percentage = serializers.IntegerField()
+    posesCompleted = serializers.IntegerField()
+    posesFailed = serializers.IntegerField()
+    posesTotal = serializers.IntegerField()
+    currentStatus = serializers.ChoiceField(STATUSES)
+    estimatedTimeRemaining = serializers.IntegerField(allow_null=True, help_text="Seconds")
+
+
+class OneGeneration(Answer):
+    generation = GenerationWithPoses()
+    progress = PoseProgress()
+
+
+class Generations(Answer):
+    generations = Generation(many=True)
+    pagination = Pagination()
+
+
+class Poses(Answer):
+    poses = Pose(many=True)
+
+
+class ResultSummary(Answer):
+    id = serializers.UUIDField()
+    status = serializers.ChoiceField(STATUSES)
+    totalPoses = serializers.IntegerField()
+    successCount = serializers.IntegerField()
+    failedCount = serializers.IntegerField()
+    creditCharged = serializers.IntegerField()
+    creditRefunded = serializers.IntegerField()
+
+
+class PoseResults(Answer):
+    results = Pose(many=True)
+    generation = ResultSummary()
+
+
+class ChangeSubmitted(Answer):
+    poseId = serializers.UUIDField()
+    outputImageUrl = serializers.URLField(help_text="As it is until the change is done")
+    creditCharged = serializers.IntegerField()
+    creditBalance = serializers.IntegerField()
+
+
+class MadeExport(Answer):
+    success = serializers.BooleanField()
+    exportUrl = serializers.URLField()
+    format = serializers.CharField()
