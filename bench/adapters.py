@@ -74,7 +74,7 @@ def _cpu_ms(alias: str, operation: str, model: str, count: int) -> list[float]:
 
 def _make(provider: Provider, call: Call) -> None:
     """Make one call to its end, and let its files go."""
-    state = provider.run(call)
+    state: Made | Pending | Ready = provider.run(call)
     while not isinstance(state, Made):
         if isinstance(state, Pending):
             state = provider.poll(state.remote_id, call)
