@@ -32,7 +32,6 @@ SEVERAL_JPEGS = "MPO"
 
 # Beyond this a picture is laid down on disk as soon as it is checked.
 HELD_BYTES, CHUNK_BYTES = 512 * 1024, 64 * 1024
-WEBP_MODES = ("RGB", "RGBA")
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 _decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
@@ -147,7 +146,8 @@ def as_png(body: BinaryIO) -> Picture:
 
 
 def thumbnail(body: BinaryIO, pixels: int) -> Picture:
-    """Make a WebP that fits into a square of `pixels`. Raises BadPicture.
+    """Make a small picture that fits into a square of `pixels`: a JPEG, or a WebP of what is not opaque. Raises
+    BadPicture.
 
     Costs one decoding; none when this thread made it while checking that picture last.
     """
@@ -200,13 +200,22 @@ def packed(image: Image.Image, kind: str, **options: Any) -> Picture:
 
 
 def _shrunk(image: Image.Image, pixels: int) -> Picture:
-    small = image.copy() if image.mode in WEBP_MODES else image.convert("RGBA" if "A" in image.mode else "RGB")
-    # A gap of 1 halves it first as often as that goes: half the cost of the exact filter over every pixel.
-    small.thumbnail((pixels, pixels), reducing_gap=1.0)
-    out = io.BytesIO()
-    small.save(out, "WEBP", quality=80, method=1)
-    made = out.getvalue()
-    return Picture(made, "image/webp", "webp", *small.size, hashlib.sha256(made).hexdigest())
+    """Make the picture fit into a square of `pixels`; a picture that is no larger keeps its size.
+
+    Halved first as often as that goes: a third of the cost of the filter over every pixel. No copy is made of the
+    whole picture. A JPEG takes an eighth of the time of a WebP, which is only needed where something shows through.
+    """
+    if image.mode not in ("RGB", "RGBA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    scale = min(pixels / image.width, pixels / image.height, 1.0)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    if (times := min(image.width // size[0], image.height // size[1])) > 1:
+        image = image.reduce(times)
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.HAMMING)
+    if image.mode == "RGB":
+        return packed(image, "JPEG", quality=80)
+    return packed(image, "WEBP", quality=80, method=1)
 
 
 def _digest(body: BinaryIO) -> str:

@@ -9,7 +9,7 @@ import zlib
 from typing import Any
 
 import pytest
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageChops, ImageCms, PngImagePlugin
 
 from generation import images
 from generation.images import BadPicture
@@ -204,7 +204,33 @@ def test_a_checked_picture_says_what_it_is() -> None:
 )
 def test_a_thumbnail_fits_into_its_square(size: tuple[int, int], expected: tuple[int, int]) -> None:
     made = images.thumbnail(io.BytesIO(picture("JPEG", size)), 400)
-    assert (made.content_type, made.width, made.height) == ("image/webp", *expected)
+    assert (made.content_type, made.width, made.height) == ("image/jpeg", *expected)
+
+
+def test_a_thumbnail_shows_through_where_its_picture_does() -> None:
+    out = io.BytesIO()
+    Image.new("RGBA", (900, 600), (255, 0, 0, 0)).save(out, "PNG")
+    made = images.thumbnail(out, 400)
+    assert made.content_type == "image/webp"
+    with Image.open(made.body) as small:
+        assert small.convert("RGBA").getpixel((200, 100))[3] == 0  # type: ignore[index]
+
+
+def test_a_thumbnail_is_the_picture_made_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.radial_gradient("L").resize((1000, 1000)).convert("RGB")
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    with Image.open(images.thumbnail(out, 400).body) as small:
+        apart = ImageChops.difference(small, image.resize((400, 400), Image.Resampling.LANCZOS))
+    assert max(high for _, high in apart.getextrema()) < 12  # type: ignore[misc]
+
+
+def test_a_thumbnail_says_nothing_that_its_picture_was_cut_of() -> None:
+    out = io.BytesIO()
+    picture_with_words = Image.new("RGB", (900, 600))
+    picture_with_words.save(out, "JPEG", comment=b"a place and a name")
+    assert b"a name" in out.getvalue()
+    assert b"a name" not in images.thumbnail(out, 400).data
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "I;16", "CMYK"])

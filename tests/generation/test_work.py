@@ -61,7 +61,7 @@ def test_a_picture_is_made_stored_and_made_small(alice: User, vendors: Remote) -
     for asset in kinds.values():
         assert storage.matches(asset.key, asset.size_bytes, asset.sha256)
     with storage.open_file(kinds["thumbnail"].key) as body, Image.open(body) as small:
-        assert small.format == "WEBP"
+        assert small.format == "JPEG"
         assert max(small.size) <= desk_settings.THUMBNAIL_PIXELS
     made = Attempt.objects.get(item=item, operation="text-to-image")
     assert (made.outcome, made.stage, made.cost_usd > 0) == ("made", "SETTLED", True)

@@ -42,7 +42,7 @@ class Row(serializers.Serializer[Any]):
     style = serializers.CharField(allow_null=True)  # type: ignore[assignment]  # the wire's word; DRF keeps fields apart
     status = serializers.ChoiceField(STATUSES)
     asset_url = serializers.URLField(allow_null=True, help_text=EXPIRES)
-    thumbnail_url = serializers.URLField(allow_null=True, help_text="A small WebP picture of it")
+    thumbnail_url = serializers.URLField(allow_null=True, help_text="A small picture of it")
     source_input_asset_id = serializers.UUIDField(allow_null=True)
     is_public = serializers.BooleanField()
     provider = serializers.CharField(help_text="Alias")

@@ -198,7 +198,7 @@ _ROW = {
     "style": None,
     "status": "complete",
     "asset_url": _LINK,
-    "thumbnail_url": f"{_FILES}/images/{_ID}/thumbnail.webp?expires=1760000000&signature=…",
+    "thumbnail_url": f"{_FILES}/images/{_ID}/thumbnail.jpg?expires=1760000000&signature=…",
     "source_input_asset_id": None,
     "is_public": False,
     "provider": "provider_a",
