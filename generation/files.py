@@ -13,11 +13,17 @@ from generation import storage
 
 @require_safe
 def serve(request: HttpRequest, key: str) -> HttpResponse | FileResponse:
-    """Answer a stored file. Its content never changes under a key, so the key is its ETag."""
+    """Answer a stored file. Under most keys content never changes, so that the key is its ETag; where it may, the
+    time of its writing belongs to it, and the browser asks each time.
+    """
     expires = request.GET.get("expires", "")
     if not storage.is_signed(key, expires, request.GET.get("signature", "")):
         raise Http404("no such file")
-    etag = f'"{storage.content_type_of(key)}-{posixpath.basename(key)}"'
+    try:
+        written_at = storage.written_at(key) if storage.may_change(key) else 0
+    except storage.StorageError:
+        raise Http404("no such file") from None
+    etag = f'"{storage.content_type_of(key)}-{posixpath.basename(key)}-{written_at:x}"'
     if request.headers.get("If-None-Match") == etag:
         return HttpResponseNotModified()
     try:
@@ -28,6 +34,7 @@ def serve(request: HttpRequest, key: str) -> HttpResponse | FileResponse:
         body, as_attachment=True, filename=posixpath.basename(key), content_type=storage.content_type_of(key)
     )
     response["X-Content-Type-Options"] = "nosniff"
-    response["Cache-Control"] = f"private, max-age={max(0, int(expires) - int(time.time()))}"
+    fresh_s = max(0, int(expires) - int(time.time()))
+    response["Cache-Control"] = "private, no-cache" if written_at else f"private, max-age={fresh_s}"
     response["ETag"] = etag
     return response

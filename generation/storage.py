@@ -95,6 +95,11 @@ def story_folder(storage_id: str, session_id: str) -> str:
     return f"users/{storage_id}/{session_id}/images/"
 
 
+def may_change(key: str) -> bool:
+    """Say whether another file may come to lie under a key: a story's pictures give way to those of its next run."""
+    return key.startswith("users/")
+
+
 def story_key(folder: str, *names: str) -> str:
     """Name a file of a story."""
     return folder + "/".join(names)
@@ -153,6 +158,12 @@ def read_small(key: str, most_bytes: int) -> tuple[bytes, str]:
     if len(data) > most_bytes:
         raise FileTooLarge(f"more than {most_bytes} bytes")
     return data, version
+
+
+def written_at(key: str) -> int:
+    """When a file was written, in microseconds since 1970. Raises KeyMissing or StorageError."""
+    with _store_errors():
+        return int(default_storage.get_modified_time(key).timestamp() * 1_000_000)
 
 
 def has(key: str) -> bool:

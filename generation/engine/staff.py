@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from credits import ledger
 from generation import events, lanes, queue, states
@@ -113,8 +113,15 @@ def reopen(request_id: UUID, *, actor: str, charge: bool = False) -> int:
     """Begin another round of an ended request: its FAILED items are queued again. Returns how many; 0 changes nothing.
 
     Free, unless `charge`: then the owner pays those items' prices again. Raises InsufficientCredits. What its owner
-    has erased stays as it ended.
+    has erased stays as it ended, and so does a run of a story that has a newer one open.
     """
+    try:
+        return _reopen(request_id, actor=actor, charge=charge)
+    except IntegrityError:
+        return 0
+
+
+def _reopen(request_id: UUID, *, actor: str, charge: bool) -> int:
     with events.change(request_id, actor=actor, reserve=_numbers(request_id)) as change:
         if Request.objects.filter(pk=request_id, erased_at__isnull=False).exists():
             return 0

@@ -446,3 +446,14 @@ def test_a_run_that_staff_reopen_is_told_to_its_end_again(author: Author, simula
     assert StorySession.objects.get().mirrored_round == 1
     assert run_of().round == 1
     assert_books_are_right()
+
+
+def test_an_earlier_run_is_not_reopened_beside_a_newer_one(author: Author, simulator: Remote) -> None:
+    simulator.faults("replicate", "filtered", times=1)
+    first = author.started(story(1), num_images=1)
+    work()
+    author.start(num_images=1)
+    assert engine.reopen(first.pk, actor="stella") == 0
+    work()
+    assert author.file()["status"] == "completed"
+    assert_books_are_right()

@@ -220,3 +220,22 @@ def test_a_cancel_by_staff_writes_the_end_too(alices: Author, simulator: Remote)
     assert document["total_cost_usd"] == 0
     assert (len(document["errors"]), alices.balance) == (4, 100)
     assert simulator.calls("replicate") == []
+
+
+def test_a_link_to_a_picture_shows_the_new_one_after_a_second_run(alices: Author) -> None:
+    alices.started(story(1), num_images=1)
+    work()
+    url = alices.status()["segment_results"][0]["images"][0]["url"].removeprefix("http://testserver")
+    first = alices.http.get(url)
+    etag, body = first.headers["ETag"], b"".join(first.streaming_content)
+    first.close()
+    assert alices.http.get(url, headers={"If-None-Match": etag}).status_code == 304
+    assert first.headers["Cache-Control"] == "private, no-cache"
+
+    alices.start(num_images=1)
+    work()
+
+    again = alices.http.get(url, headers={"If-None-Match": etag})
+    assert again.status_code == 200
+    assert b"".join(again.streaming_content) != body
+    again.close()
