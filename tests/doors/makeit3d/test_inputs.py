@@ -14,7 +14,7 @@ from generation import storage
 from generation.models import Asset, AssetKind, Item, Request
 from providers import fetch
 from tests.doors.makeit3d.desk import OBJ, Customer, glb, item_of, picture, refusal_of
-from tests.providers.servers import Listener, dripping, listening, saying
+from tests.providers.servers import Listener, dripping, listening, saying, self_signed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -178,6 +178,27 @@ def test_an_allowed_host_is_that_host_over_https_and_a_file_on_it(
     settings.INPUT_ASSET_ALLOWED_HOSTS = ["project.supabase.co"]
     monkeypatch.setattr(fetch.socket, "getaddrinfo", lambda *a, **k: pytest.fail("a name was looked up"))
     assert refusal_of(asked(alices, link)) == (400, "INPUT_URL_NOT_ALLOWED")
+
+
+def test_an_allowed_host_leads_to_no_other(
+    alices: Customer, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    context, settings.PROVIDER_CA_BUNDLE = self_signed(tmp_path, "project.supabase.co")
+    settings.INPUT_ASSET_ALLOWED_HOSTS = ["*.supabase.co"]
+    asked_for: list[str] = []
+    monkeypatch.setattr(fetch, "is_public", lambda address: True)
+    with listening(saying(REDIRECT.replace(b"elsewhere.example", b"other.supabase.co")), context) as server:
+
+        def resolve(host: str, port: int, **kwargs: Any) -> list[Any]:
+            asked_for.append(host)
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))]
+
+        monkeypatch.setattr(fetch.socket, "getaddrinfo", resolve)
+        fetch._tls.cache_clear()
+        answer = asked(alices, "https://project.supabase.co/storage/a.png")
+        fetch._tls.cache_clear()
+    assert refusal_of(answer) == (400, "INPUT_URL_NOT_ALLOWED")
+    assert (asked_for, server.connections) == (["project.supabase.co"], 1)
 
 
 def test_what_is_fetched_is_stored_as_an_input_of_the_request(alices: Customer, files: Any) -> None:
