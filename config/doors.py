@@ -12,3 +12,7 @@ DOORS: dict[str, str] = {
     "stories": "generation.doors.stories",
     "visuals": "generation.doors.visuals",
 }
+
+# Doors whose source system told Redis subscribers what happens -> what spells it for a committed change:
+# `(change) -> [(channel, text), …]`.
+DOOR_CHANNELS: dict[str, str] = {"poses": "generation.doors.poses.telling.channel_messages"}

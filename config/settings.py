@@ -12,6 +12,7 @@ from django.templatetags.static import static
 
 from config import env
 from config.banned import BANNED_WORDS
+from config.doors import DOOR_CHANNELS as DOOR_CHANNELS
 from config.doors import DOORS as DOORS
 from config.embedded import paths
 from config.vendors import HUGGINGFACE as HUGGINGFACE

@@ -1,9 +1,10 @@
-"""Writes events and tells the sockets: the only room that says `group_send`.
+"""Writes events and tells the sockets: the only room that says `group_send`, and what Redis channels hear.
 
 `change(request_id)` opens the transaction in which a request or its items change. It begins by raising
 the request's `seq`, which is the lock that numbers the events and orders the commits; events recorded
 inside are inserted together at its end, and one hint goes out after the commit. A hint says only that
-something changed: the document says what. Publishing fails soft: with Redis down nothing but time is lost.
+something changed: the document says what. A door whose source system told Redis subscribers more spells that
+for itself (`settings.DOOR_CHANNELS`). Publishing fails soft: with Redis down nothing but time is lost.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,16 +20,20 @@ from typing import Any
 from uuid import UUID
 
 from channels.layers import get_channel_layer
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
+from config.api import redis
 from generation.models import Event, EventKind, Request, rows
 
 log = logging.getLogger(__name__)
 
 # Hints that may wait for Redis in one process before further ones are dropped: they are only hints.
 MAX_UNSENT_HINTS = 1000
+PUBLISH_S = 2.0
 
 
 def group_of(user_id: UUID | str) -> str:
@@ -107,10 +112,13 @@ def submitted(request_id: UUID, owner_id: UUID, door: str, **data: Any) -> Event
 
 
 def announce(this: Change) -> None:
-    """Publish one hint for this change after its commit."""
+    """Publish one hint for this change after its commit, and what its door has for Redis subscribers."""
     last = this.events[-1]
     items = {event.item_id for event in this.events if event.item_id}
     hint(this.owner_id, this.request_id, items.pop() if len(items) == 1 else None, EventKind(last.kind), last.seq)
+    if spell := settings.DOOR_CHANNELS.get(this.door):
+        # robust: what was committed stays so, and its caller goes on, whatever becomes of telling it.
+        transaction.on_commit(lambda: _publisher.publish(import_string(spell)(this)), robust=True)
 
 
 def hint(owner_id: UUID, request_id: UUID, item_id: int | None, kind: EventKind, seq: int) -> None:
@@ -128,21 +136,40 @@ class _Publisher:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._in_order = asyncio.Lock()
         self._unsent = 0
         self._quiet_until = timezone.now()
 
     def send(self, group: str, message: dict[str, Any]) -> None:
+        """Hand a message to the sockets of a group, soon."""
+        self._soon(lambda: self._send(group, message))
+
+    def publish(self, messages: Sequence[tuple[str, str]]) -> None:
+        """Publish texts on Redis channels (channel and text of each), soon and in order. One round trip."""
+        if messages:
+            self._soon(lambda: self._publish(messages))
+
+    async def _send(self, group: str, message: dict[str, Any]) -> None:
+        if (layer := get_channel_layer()) is not None:
+            await layer.group_send(group, message)
+
+    async def _publish(self, messages: Sequence[tuple[str, str]]) -> None:
+        pipe = redis.client().pipeline(transaction=False)
+        for channel, text in messages:
+            pipe.publish(channel, text)
+        async with self._in_order:
+            await asyncio.to_thread(pipe.execute)
+
+    def _soon(self, tell: Callable[[], Awaitable[None]]) -> None:
         if self._unsent >= MAX_UNSENT_HINTS:
             return
         self._unsent += 1
-        asyncio.run_coroutine_threadsafe(self._send(group, message), self._started())
+        asyncio.run_coroutine_threadsafe(self._told(tell), self._started())
 
-    async def _send(self, group: str, message: dict[str, Any]) -> None:
-        layer = get_channel_layer()
+    async def _told(self, tell: Callable[[], Awaitable[None]]) -> None:
         try:
-            if layer is not None:
-                async with asyncio.timeout(2):
-                    await layer.group_send(group, message)
+            async with asyncio.timeout(PUBLISH_S):
+                await tell()
         except Exception as error:  # Redis is down or slow; sockets catch up from the rows
             if timezone.now() >= self._quiet_until:
                 self._quiet_until = timezone.now() + timedelta(seconds=30)

@@ -24,6 +24,7 @@ from generation.live.documents import (
     read_requests,
 )
 from generation.live.follow import Subscription
+from generation.live.generations import PoseKey, read_poses
 from generation.live.hub import Hint, Hub
 from generation.live.reader import Reader, ask
 from generation.live.socket import Message, Socket, invalid
@@ -44,6 +45,7 @@ class Readers:
     def __init__(self) -> None:
         self.items: Reader[ItemKey, Update] = Reader(read_items)
         self.requests: Reader[RequestKey, Update] = Reader(read_requests)
+        self.poses: Reader[PoseKey, Update] = Reader(read_poses)
 
     @classmethod
     def here(cls) -> Readers:
@@ -91,11 +93,18 @@ class Following(Socket):
         return any(missed)
 
     def follow(self, name: str, subscription: Subscription) -> None:
-        """Begin a subscription; an older one of that name gives way to it."""
+        """Begin a subscription; an older one of that name gives way to it, and the one best spared to too many."""
         self.unfollow(name)
         self._subscriptions[name] = subscription
         self._of_request.setdefault(subscription.request_id, []).append(subscription)
         subscription.begin()
+        if len(self._subscriptions) > MOST_FOLLOWED:
+            self.unfollow(next(self._idle()))
+
+    def _idle(self) -> Iterator[str]:
+        """Names of subscriptions that can best be spared: ended ones first, then the oldest."""
+        yield from (name for name, one in self._subscriptions.items() if one.is_final)
+        yield from self._subscriptions
 
     def unfollow(self, name: str) -> None:
         if subscription := self._subscriptions.pop(name, None):
@@ -118,7 +127,7 @@ class VisualGeneration(Following):
             await self.answer(type="pong")
         elif kind not in ("subscribe", "unsubscribe"):
             await self.answer(**invalid("Unknown type: use subscribe, unsubscribe or ping."))
-        elif not _is_name(name):
+        elif not is_name(name):
             await self.answer(**invalid("requestId must be the id that submit answered."))
         elif kind == "subscribe":
             await self._subscribe(name)
@@ -175,7 +184,7 @@ class Live(Following):
             await self.answer(type="authenticated")
         elif kind not in ("subscribe", "unsubscribe"):
             await self.answer(**invalid("Unknown type: use auth, subscribe, unsubscribe or ping."))
-        elif name is not None and not _is_name(name):
+        elif name is not None and not is_name(name):
             await self.answer(**invalid("request must be a request's id, or absent for all of your own."))
         elif kind == "unsubscribe":
             await self._unsubscribe(name)
@@ -231,13 +240,6 @@ class Live(Following):
                 after=after,
             ),
         )
-        if len(self._subscriptions) > MOST_FOLLOWED:
-            self.unfollow(next(self._idle()))
-
-    def _idle(self) -> Iterator[str]:
-        """Names of subscriptions that can best be spared: ended ones first, then the oldest."""
-        yield from (name for name, one in self._subscriptions.items() if one.is_final)
-        yield from self._subscriptions
 
     def hear(self, hint: Hint) -> None:
         if self._follows_all and hint.request_id not in self._of_request:
@@ -291,6 +293,6 @@ def _is_seq(value: Any) -> bool:
     return value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63)
 
 
-def _is_name(name: Any) -> TypeGuard[str]:
+def is_name(name: Any) -> TypeGuard[str]:
     """Could this name a request? Ids of ours are plain; the database refuses some of what is not."""
     return isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isascii() and name.isprintable()

@@ -50,9 +50,9 @@ class RequestKey:
 
 @dataclass(frozen=True)
 class Update:
-    """What to send: `text` is None when nothing was missed. seq: the newest event told; read_to: the rows' own seq."""
+    """What to send, in order; nothing when nothing was missed. seq: the newest event told; read_to: the rows' own."""
 
-    text: str | None
+    texts: tuple[str, ...]
     seq: int
     read_to: int
     is_final: bool
@@ -110,21 +110,21 @@ def news(followed: Collection[UUID], everything_of: Collection[UUID]) -> dict[UU
 
 def read_items(keys: Sequence[ItemKey]) -> dict[ItemKey, Update | Exception]:
     """Read and spell items. Two queries, and what a door's spelling asks beside them."""
-    with _one_view():
+    with one_view():
         items = Item.objects.select_related("request").in_bulk({key.item_id for key in keys})
         told = _item_events([key for key in keys if key.after is not None])
-        return {key: _caught(lambda key=key: _item_update(key, items, told.get(key, []))) for key in keys}
+        return {key: caught(lambda key=key: _item_update(key, items, told.get(key, []))) for key in keys}
 
 
 def _item_update(key: ItemKey, items: Mapping[int, Item], told: Sequence[tuple[int, str]]) -> Update:
     item = items[key.item_id]
     read_to = item.request.seq
     if key.after is None:
-        return Update(_spell_item(item, None, read_to, key.base_url), read_to, read_to, item.is_final)
+        return Update((_spell_item(item, None, read_to, key.base_url),), read_to, read_to, item.is_final)
     if not told:
-        return Update(None, key.after, read_to, item.is_final)
+        return Update((), key.after, read_to, item.is_final)
     seq = told[-1][0]
-    return Update(_spell_item(item, _word(item, told), seq, key.base_url), seq, read_to, item.is_final)
+    return Update((_spell_item(item, _word(item, told), seq, key.base_url),), seq, read_to, item.is_final)
 
 
 def _word(item: Item, told: Sequence[tuple[int, str]]) -> str | None:
@@ -172,7 +172,7 @@ def _item_events(keys: Sequence[ItemKey]) -> dict[ItemKey, list[tuple[int, str]]
 
 def read_requests(keys: Sequence[RequestKey]) -> dict[RequestKey, Update | Exception]:
     """Read and spell requests: those that missed few events as an event, others whole. Five queries at most."""
-    with _one_view():
+    with one_view():
         requests = Request.objects.in_bulk({key.request_id for key in keys})
         events = _request_events([key for key in keys if key.after is not None])
         there = [key for key in keys if key.request_id in requests]
@@ -181,7 +181,7 @@ def read_requests(keys: Sequence[RequestKey]) -> dict[RequestKey, Update | Excep
         ]
         page = Page.read(requests.values(), changed)
         return {
-            key: _caught(lambda key=key: _request_update(key, requests[key.request_id], events.get(key, []), page))
+            key: caught(lambda key=key: _request_update(key, requests[key.request_id], events.get(key, []), page))
             for key in keys
         }
 
@@ -202,13 +202,13 @@ def _request_update(key: RequestKey, request: Request, events: Sequence[Event], 
     is_final = request.status in ("COMPLETED", "FAILED", "CANCELLED")
     if _is_snapshot(key, request, events):
         text = spell_request(page, request, None, None, request.seq, key.base_url, datetime.now(UTC))
-        return Update(text, request.seq, request.seq, is_final)
+        return Update((text,), request.seq, request.seq, is_final)
     if not events:
-        return Update(None, key.after or 0, request.seq, is_final)
+        return Update((), key.after or 0, request.seq, is_final)
     seq = events[-1].seq
     items = _changed_items(key, request, events)
     text = spell_request(page, request, items, events, seq, key.base_url, events[-1].at)
-    return Update(text, seq, request.seq, is_final)
+    return Update((text,), seq, request.seq, is_final)
 
 
 _REQUEST_EVENTS = """
@@ -245,7 +245,7 @@ def _request_events(keys: Sequence[RequestKey]) -> dict[RequestKey, list[Event]]
 
 
 @contextmanager
-def _one_view() -> Iterator[None]:
+def one_view() -> Iterator[None]:
     """Read inside with one view of the rows: a commit between two queries is seen by none of them."""
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -253,7 +253,7 @@ def _one_view() -> Iterator[None]:
         yield
 
 
-def _caught(spell: Any) -> Any:
+def caught(spell: Any) -> Any:
     try:
         return spell()
     except Exception as bug:

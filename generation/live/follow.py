@@ -71,8 +71,10 @@ class Subscription:
             return
         update = found.result()
         self.is_final, self._read_to = update.is_final, max(self._read_to, update.read_to)
-        if update.text is None:
-            self._pace.done()
-            return
         self._after = update.seq
-        self._outlet.push(update.text, self._pace.done)
+        for text in update.texts[:-1]:
+            self._outlet.push(text)
+        if update.texts:
+            self._outlet.push(update.texts[-1], self._pace.done)
+        else:
+            self._pace.done()

@@ -40,7 +40,7 @@ Then = Callable[[], None]
 
 
 class Socket:
-    """Base of all consumers. A subclass overrides `let_in`, `heard` and `left`."""
+    """Base of all consumers. A subclass overrides `let_in`, `heard` and `left`; seldom the rest of its chapter."""
 
     takes_query_token: ClassVar[bool] = False
     takes_token: ClassVar[bool] = True
@@ -81,6 +81,17 @@ class Socket:
 
     async def left(self) -> None:
         """The socket is over: leave what was joined."""
+
+    def kind_of(self, message: Message) -> Any:
+        """What the client calls its message."""
+        return message.get("type")
+
+    def misunderstood(self, text: str) -> Message:
+        """Spell the answer to a message that means nothing."""
+        return invalid(text)
+
+    def refused(self, refusal: ApiError) -> None:
+        """Say something before the socket is closed because of its person's credential."""
 
     # --- what a subclass may use ------------------------------------------------------------------
 
@@ -164,10 +175,10 @@ class Socket:
                 self._first = None
                 if message is None:
                     return
-                if isinstance(message.get("type"), str):
+                if isinstance(self.kind_of(message), str):
                     await self.heard(message)
                 else:
-                    await self.answer(**invalid("A message is a JSON object with a type."))
+                    await self.answer(**self.misunderstood("A message is a JSON object with a type."))
         except ApiError as refusal:
             await self._refuse(refusal)
         except Exception as error:
@@ -234,7 +245,9 @@ class Socket:
     async def _refuse(self, refusal: ApiError, *, counts: bool = True) -> None:
         if refusal.status_code != 401:
             self.close(LATER, "try again later")
-        elif counts and await ask(auth.count_refusal, self.scope):
+            return
+        self.refused(refusal)
+        if counts and await ask(auth.count_refusal, self.scope):
             self.close(REFUSED, "too many refusals")
         else:
             self.close(WHO, refusal.code)

@@ -110,9 +110,7 @@ ORDER BY wanted.nth
 def standings(wanted: Sequence[tuple[UUID, int]]) -> list[Standing]:
     """How requests stood after the event of that number, in the order asked; credits as they are now. One query."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            _STANDINGS, {"requests": [request for request, _ in wanted], "seqs": [seq for _, seq in wanted]}
-        )
+        cursor.execute(_STANDINGS, {"requests": [request for request, _ in wanted], "seqs": [seq for _, seq in wanted]})
         return [
             Standing(Tally(total=total, done=done, failed=failed, refunded=refunded), change_of)
             for total, done, failed, refunded, change_of in cursor.fetchall()
@@ -125,7 +123,7 @@ def standings(wanted: Sequence[tuple[UUID, int]]) -> list[Standing]:
 def channel_messages(change: Change) -> list[tuple[str, str]]:
     """What a committed change is told as on its owner's Redis channel: channel and text. At most one query."""
     events = [
-        Happened(event.seq, event.kind, event.at, is_reopened="round" in event.data)
+        Happened(event.seq, event.kind, event.at, is_reopened=event.kind == EventKind.QUEUED and "round" in event.data)
         for event in change.events
         if event.kind in TELLING
     ]
