@@ -28,6 +28,13 @@ def compose(cut_out: Image.Image, background: Image.Image) -> Image.Image:
     return ground
 
 
+def cut_by(picture: Image.Image, mask: Image.Image) -> Image.Image:
+    """Cut a figure out by a mask that is white where it stands, of any size."""
+    figure = picture.convert("RGB")
+    figure.putalpha(mask.convert("L").resize(figure.size, Image.Resampling.BILINEAR))
+    return figure
+
+
 def plain(colour: str, size: tuple[int, int]) -> Image.Image:
     """A background of one colour, "#RRGGBB". Raises ValueError for anything else."""
     return Image.new("RGB", size, ImageColor.getrgb(colour))

@@ -100,14 +100,17 @@ def _drawn(key: str) -> images.Picture:
 def compose(item: Item) -> Sequence[Piece]:
     """Set a cut-out figure before another background; leave the picture, and the seam where they meet.
 
-    inputs: `figure` and `background` name files; `color` is a background of one colour instead.
+    inputs: `figure` and `background` name files; `color` is a background of one colour instead. A figure that is not
+    cut out is so by the `mask` that names it, white where it stands.
     """
     inputs = item.step_plan.inputs
-    named = [inputs["figure"], *([] if inputs.get("color") else [inputs["background"]])]
-    with images.opened(*(storage.open_file(key_of(item, name)) for name in named)) as (figure, *behind):
+    names = {word: inputs[word] for word in ("figure", "mask", "background") if inputs.get(word)}
+    with images.opened(*(storage.open_file(key_of(item, name)) for name in names.values())) as opened:
+        found = dict(zip(names, opened, strict=True))
+        figure = composing.cut_by(found["figure"], found["mask"]) if "mask" in found else found["figure"]
         if not composing.is_cut_out(figure):
             raise images.BadPicture("a cut-out without a figure before nothing")
-        ground = behind[0] if behind else composing.plain(inputs["color"], figure.size)
+        ground = found.get("background") or composing.plain(inputs["color"], figure.size)
         composed, seam = composing.compose(figure, ground), composing.seam(figure)
     return [
         Piece(AssetKind.IMAGE, images.packed(composed, "PNG", compress_level=3)),
