@@ -63,6 +63,8 @@ def read(operation: Operation, body: Any) -> Wish:
         raise ValidationError(fault)
     known = {param.name for param in offer.params}
     given = [name for name in operation.names if name in sent]
+    if operation.prompt is Prompt.OPTIONAL and sent.get(PROMPT):
+        given.append(PROMPT)  # not every model listens to it
     useless = {param.name for param in offer.params if not param.word} | unusable
     values = {param.name: checked.get(param.name, param.default) for param in offer.params}
     return Wish(
@@ -73,7 +75,7 @@ def read(operation: Operation, body: Any) -> Wish:
         links={one.name: _links_of(one, checked) for one in operation.inputs},
         values={name: value for name, value in values.items() if value not in (None, "")},
         given=tuple(given),
-        ignored=tuple(name for name in given if name not in known or name in useless),
+        ignored=tuple(name for name in given if name != PROMPT and (name not in known or name in useless)),
     )
 
 

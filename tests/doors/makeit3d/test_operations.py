@@ -82,3 +82,27 @@ def test_what_a_vendor_does_not_make_costs_nothing_and_says_why_in_our_words(
     assert alices.balance == 100
     assert not Asset.objects.filter(item__request=request_id).exists()
     assert_books_are_right()
+
+
+@pytest.mark.parametrize(
+    ("operation", "fields", "ignored"),
+    [
+        ("text-to-model", {"model_version": "v2.0-20240919", "face_limit": 900}, ["model_version"]),
+        ("text-to-model", {"provider": "tripo", "style": "person:person2cartoon"}, ["style"]),
+        ("image-to-model", {"provider": "tripo", "prompt": "A chair", "pbr": True}, ["prompt"]),
+        (
+            "image-to-model",
+            {"provider": "stability", "prompt": "A chair", "texture": True, "seed": 7},
+            ["texture", "prompt"],
+        ),
+        ("refine-model", {"auto_size": True, "texture_quality": "detailed"}, ["auto_size"]),
+        ("text-to-image", {"provider": "openai", "style": "vivid", "quality": "hd"}, ["style"]),
+    ],
+)
+def test_what_a_vendor_has_retired_or_never_knew_is_taken_and_named(
+    alices: Customer, operation: str, fields: dict[str, Any], ignored: list[str]
+) -> None:
+    alices.asked(operation, **fields)
+    work()
+    (row,) = alices.rows("images" if operation.endswith("image") else "models")
+    assert (row["status"], sorted(row["metadata"]["ignored"])) == ("complete", sorted(ignored))
