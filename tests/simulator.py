@@ -35,10 +35,10 @@ class Remote:
     def settings(self, **values: Any) -> None:
         self._ask("POST", "_settings", values)
 
-    def reset(self, delay_s: float = 0.0) -> None:
-        """Forget everything; making takes `delay_s` from here on."""
+    def reset(self, delay_s: float = 0.0, **values: Any) -> None:
+        """Forget everything; making takes `delay_s` from here on. values: further settings."""
         self._ask("POST", "_reset")
-        self.settings(delay_s=delay_s)
+        self.settings(delay_s=delay_s, **values)
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
         with requests.Session() as session:

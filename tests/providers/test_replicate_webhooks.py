@@ -66,7 +66,8 @@ def test_a_webhook_is_asked_for_only_where_it_can_come_and_be_believed(
     simulator: Remote, settings: Any, monkeypatch: pytest.MonkeyPatch, public_url: str, key: str, asked: bool
 ) -> None:
     settings.PUBLIC_URL = public_url
-    monkeypatch.setitem(secrets.SIMULATOR_KEYS, "replicate-webhook", key)
+    keys = {**secrets.SIMULATOR_KEYS, "replicate-webhook": key}
+    monkeypatch.setattr(secrets, "SIMULATOR_KEYS", {name: value for name, value in keys.items() if value})
     parked = registry.adapter("provider_f").run(make_call())
     assert isinstance(parked, Pending)
     body = simulator.calls("replicate", "submit")[0]["fields"]
