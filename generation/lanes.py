@@ -97,6 +97,16 @@ def resume(name: str) -> bool:
     )
 
 
+def probe_now(name: str) -> bool:
+    """Let the next waiting item through an open breaker at once, alone. False when the breaker is closed."""
+    return bool(Lane.objects.filter(name=name, breaker="open").update(probe_at=None, cooldown_until=None))
+
+
+def set_cap(name: str, cap: int | None) -> None:
+    """Let so many calls fly at a time; None: as many as come. Those in flight beyond a lower cap go on."""
+    rows.update(Lane, name, to={"cap": cap, "updated_at": timezone.now()})
+
+
 def evacuate() -> int:
     """Move waiting items out of closed lanes to their next open candidate, in batches; the rest wait on.
 

@@ -31,7 +31,13 @@ GROUPS: tuple[Group, ...] = (
             ("Prices", "sell", "credits_price_changelist"),
         ),
     ),
-    ("Providers", (("Lanes", "alt_route", "providers_lane_changelist"),)),
+    (
+        "Providers",
+        (
+            ("Providers", "hub", "providers_lane_providers"),
+            ("Lanes", "alt_route", "providers_lane_changelist"),
+        ),
+    ),
     (
         "House",
         (
@@ -65,6 +71,5 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _may_see(address: str) -> Callable[[HttpRequest], bool]:
-    app, _, rest = address.partition("_")
-    model = rest.removesuffix("_changelist")
-    return lambda request: not model or request.user.has_perm(f"{app}.view_{model}")
+    app, *model = address.split("_")[:2]
+    return lambda request: not model or request.user.has_perm(f"{app}.view_{model[0]}")

@@ -16,7 +16,19 @@ sweeping    the periodic pass that gives every wait an end
 from generation.engine.erasing import erase, erase_files
 from generation.engine.intake import submit
 from generation.engine.polling import cancel_at_vendor, poll
-from generation.engine.staff import cancel, hold, pause, refund, release, reopen, reprioritise, resume, retry_now
+from generation.engine.staff import (
+    cancel,
+    hold,
+    pause,
+    probe,
+    refund,
+    release,
+    reopen,
+    reprioritise,
+    resume,
+    retry_now,
+    set_cap,
+)
 from generation.engine.sweeping import due, next_due, release_due, sweep
 from generation.engine.working import work
 
@@ -30,6 +42,7 @@ __all__ = [
     "next_due",
     "pause",
     "poll",
+    "probe",
     "refund",
     "release",
     "release_due",
@@ -37,6 +50,7 @@ __all__ = [
     "reprioritise",
     "resume",
     "retry_now",
+    "set_cap",
     "submit",
     "sweep",
     "work",

@@ -231,6 +231,20 @@ def resume(lane: str) -> bool:
         return lanes.resume(lane)
 
 
+def probe(lane: str) -> bool:
+    """Try an open breaker now and wake a worker for it."""
+    with transaction.atomic():
+        queue.ring_after_commit(1)
+        return lanes.probe_now(lane)
+
+
+def set_cap(lane: str, cap: int | None) -> None:
+    """Change how many calls may fly in a lane, and wake the workers for the new room."""
+    with transaction.atomic():
+        queue.ring_after_commit(1)
+        lanes.set_cap(lane, cap)
+
+
 def _locked(request_id: UUID, item_ids: Iterable[int] | None) -> list[Item]:
     items = Item.objects.filter(request_id=request_id).select_for_update().order_by("pk")
     return list(items if item_ids is None else items.filter(pk__in=list(item_ids)))

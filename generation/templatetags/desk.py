@@ -18,10 +18,10 @@ from generation.models import Attempt
 register = template.Library()
 
 KINDS = {
-    "is-good": ("succeeded", "completed", "made", "adopted", "clean", "healthy"),
-    "is-bad": ("failed", "lost", "critical", "silent"),
+    "is-good": ("succeeded", "completed", "made", "adopted", "clean", "healthy", "flowing"),
+    "is-bad": ("failed", "lost", "critical", "silent", "breaker open"),
     "is-busy": ("running", "waiting", "in flight"),
-    "is-care": ("held", "rate limited", "passed on", "late", "warning"),
+    "is-care": ("held", "rate limited", "passed on", "late", "warning", "paused", "cooling"),
 }
 
 
@@ -41,6 +41,11 @@ def of(known: Mapping[str, str], key: str) -> str:
 def usd(cost: Decimal | None) -> str:
     """A provider's cost, which is never mixed with credits."""
     return f"${cost.normalize():f}" if cost else "–"
+
+
+@register.filter
+def seconds(length: float | None) -> str:
+    return "–" if length is None else f"{length:.1f} s"
 
 
 @register.filter

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from config.models import StaffAct, User
 from credits.models import Account, Entry
+from generation.claim import claim
 from generation.models import HoldReason, Item, ItemStatus, Request, RequestStatus
 from providers.models import Lane
 from tests.db import race
@@ -23,7 +26,7 @@ VERBS = {
     Request: ("cancel", "retry", "hold", "release", "prioritise", "refund"),
     Item: ("cancel", "retry", "hold", "release", "prioritise", "refund"),
     Account: ("grant", "adjust"),
-    Lane: ("pause", "resume"),
+    Lane: ("pause", "resume", "probe", "cap"),
 }
 
 
@@ -142,13 +145,41 @@ def test_a_lane_is_paused_and_resumed(staff: Client) -> None:
     assert do(staff, lane, "resume") == ["1 resumed."]
 
 
-def test_a_cap_is_set_by_hand_and_nothing_else_of_the_lane_is(staff: Client, stella: User) -> None:
-    Lane.objects.filter(name="provider_d").update(cap=50)
-    page = reverse("admin:providers_lane_change", args=["provider_d"])
-    assert staff.post(page, {"cap": "7", "breaker": "open", "paused": "on"}).status_code == 302
+def test_a_cap_is_set_and_taken_away(staff: Client) -> None:
     lane = Lane.objects.get(name="provider_d")
-    assert (lane.cap, lane.breaker, lane.paused) == (7, "closed", False)
-    assert StaffAct.objects.get().outcome == {"cap": 7, "was": 50}
+    assert do(staff, lane, "cap", cap=7) == ["1 cap set."]
+    lane.refresh_from_db()
+    assert lane.cap == 7
+    act = StaffAct.objects.get()
+    assert (act.outcome["cap"], act.outcome["was"]) == (7, 50)
+    assert do(staff, lane, "cap", no_cap="on") == ["1 cap set."]
+    lane.refresh_from_db()
+    assert lane.cap is None
+
+
+@pytest.mark.parametrize("wish", [{}, {"cap": 5, "no_cap": "on"}, {"cap": 0}, {"cap": "many"}])
+def test_a_cap_must_be_said_clearly(staff: Client, wish: dict[str, Any]) -> None:
+    lane = Lane.objects.get(name="provider_d")
+    values = {"reason": "because", "row": lane.pk, "form_key": ask(staff, lane, "cap"), **wish}
+    assert staff.post(address(Lane, "cap"), values).status_code == 422
+    lane.refresh_from_db()
+    assert lane.cap == 50
+
+
+def test_a_probe_lets_the_next_item_through_an_open_breaker(staff: Client, alice: User) -> None:
+    submit(alice, 2)
+    soon = timezone.now() + timedelta(seconds=15)
+    closed = {"breaker": "open", "breaker_reason": "they broke", "opened_at": timezone.now(), "probe_at": soon}
+    Lane.objects.filter(name="provider_d").update(**closed, cooldown_until=soon)
+    lane = Lane.objects.get(name="provider_d")
+    assert claim(5) == []
+
+    assert do(staff, lane, "probe") == ["1 probed with the next item."]
+
+    assert len(claim(5)) == 1
+    assert claim(5) == []  # alone, until it has come back
+    Lane.objects.filter(name="provider_d").update(breaker="closed")
+    assert do(staff, lane, "probe") == ["0 probed with the next item, 1 had no open breaker."]
 
 
 # --- What is written down -------------------------------------------------------------------------
@@ -261,7 +292,7 @@ def test_the_list_offers_verbs_for_many(staff: Client, alice: User) -> None:
     assert StaffAct.objects.count() == 2
 
 
-@pytest.mark.parametrize("model", [Request, Item, Account, Entry])
+@pytest.mark.parametrize("model", [Request, Item, Account, Entry, Lane])
 def test_nothing_that_engine_or_ledger_owns_can_be_edited(staff: Client, alice: User, model: Any) -> None:
     submit(alice)
     row = model.objects.first()
