@@ -293,6 +293,6 @@ def faults_of(fields: Mapping[str, Field], required: tuple[str, ...], given: Any
             found.append(Invalid("number_gte", at, f"Must be greater than or equal to {about['minimum']}"))
         elif about.get("maximum") is not None and value > about["maximum"]:
             found.append(Invalid("number_lte", at, f"Must be less than or equal to {about['maximum']}"))
-        elif about.get("format") == "uri" and not value.startswith(("http://", "https://", "data:")):
+        elif about.get("format") == "uri" and not str(value).startswith(("http://", "https://", "data:")):
             found.append(Invalid("format", at, "Does not match format 'uri'"))
     return found

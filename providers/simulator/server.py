@@ -142,7 +142,7 @@ class Simulator:
         on_ready()
         await self._stop.wait()
         server.close()
-        busy |= asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]  # webhooks still to be sent
+        busy |= asyncio.all_tasks() - {asyncio.current_task()}  # webhooks still to be sent
         for task in list(busy):
             task.cancel()
         await asyncio.gather(*busy, return_exceptions=True)
