@@ -52,6 +52,9 @@ GROUPS: tuple[Group, ...] = (
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    # Some pages lie under the address of others: the longest that fits is where one is.
+    links = [reverse(f"admin:{address}") for _, entries in GROUPS for *_, address in entries]
+    here = max((link for link in links if request.path.startswith(link)), key=len, default="")
     return [
         {
             "title": title,
@@ -61,6 +64,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                     "title": name,
                     "icon": icon,
                     "link": reverse(f"admin:{address}"),
+                    "active": reverse(f"admin:{address}") == here,
                     "permission": _may_see(address),
                 }
                 for name, icon, address in entries

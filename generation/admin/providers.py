@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -97,10 +98,7 @@ def overview(lanes: list[Any], user: AbstractBaseUser | AnonymousUser) -> dict[s
     figures, spent = _figures([vendor.alias for vendor in registry.VENDORS]), _spent_today()
     return {
         "providers": [_row(vendor, lanes, user, figures, spent) for vendor in registry.VENDORS],
-        "offers": [
-            (operation, alias, provider_name(alias, user), method, model, price)
-            for operation, alias, method, model, price in registry.table()
-        ],
+        "offers": _offers(user),
     }
 
 
@@ -127,6 +125,20 @@ def page(alias: str, lanes: list[Any], user: AbstractBaseUser | AnonymousUser) -
         "sees_details": user.has_perm(SEE_NAMES),  # type: ignore[union-attr]
         "most_calls": MOST_CALLS,
     }
+
+
+def _offers(user: AbstractBaseUser | AnonymousUser) -> list[dict[str, Any]]:
+    """Operation, provider, method, and its model keys with the keys of their prices: a line for each way."""
+    return [
+        {
+            "operation": operation,
+            "alias": alias,
+            "provider": provider_name(alias, user),
+            "method": method,
+            "prices": [row[3:] for row in rows],
+        }
+        for (operation, alias, method), rows in groupby(registry.table(), key=lambda row: row[:3])
+    ]
 
 
 def _row(
