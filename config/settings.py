@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -321,6 +322,10 @@ RQ = {"WORKER_CLASS": "generation.worker.ThreadedWorker", "COMMIT_MODE": "auto"}
 # --- Credits -------------------------------------------------------------------------------------
 
 SIGNUP_GRANT_CREDITS = env.integer("SIGNUP_GRANT_CREDITS", 30, low=0)
+# What a credit is sold for, for the console's margin; 0: not known, so no margin is shown.
+CREDIT_USD = Decimal(str(env.number("CREDIT_USD", 0.0)))
+# Most credits that one member of staff moves alone by one form; above it a second one approves. 0: no limit.
+STAFF_CREDITS_ALONE = env.integer("STAFF_CREDITS_ALONE", 500, low=0)
 # Of one person and route, in any 60 seconds; 0 is no limit.
 CREDITS_READS_PER_MINUTE = env.integer("CREDITS_READS_PER_MINUTE", 120, low=0)
 

@@ -1,5 +1,7 @@
 """The desk's totals at one moment, for the console's page and its ticks. A few short queries, each by an index.
 
+What needs more counting (the last hour, today, the week) is `generation.live.pulse`.
+
 Lanes and items carry aliases and keys only. Redis being away leaves `workers` null, nothing else.
 """
 
@@ -15,9 +17,11 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from generation import queue
+from generation.live import pulse
 from generation.live.spelling import iso
 from generation.models import AuditRun, ItemStatus
 from generation.plan import WEIGHTS
+from providers import registry
 from providers.models import Lane
 
 DESK = "desk"
@@ -33,12 +37,12 @@ SELECT status, priority, lane, count(*), min(queued_at) FILTER (WHERE status = '
 _IN_FLIGHT = "SELECT lane, count(*) FROM generation_attempt WHERE ended_at IS NULL GROUP BY lane"
 _LAST_MINUTE = """
 SELECT kind, count(*) FROM generation_event
-WHERE at >= clock_timestamp() - interval '1 minute' AND kind IN ('succeeded', 'failed', 'cancelled') GROUP BY kind
+WHERE at >= now() - interval '1 minute' AND kind IN ('succeeded', 'failed', 'cancelled') GROUP BY kind
 """
 
 
 def read() -> dict[str, Any]:
-    """Read the totals: JSON values only. Five queries, and one look at Redis."""
+    """Read the totals: JSON values only. Five queries and those of the pulse, and one look at Redis."""
     now = timezone.now()
     with connection.cursor() as cursor:
         cursor.execute(_OPEN)
@@ -50,17 +54,18 @@ def read() -> dict[str, Any]:
     lanes = {lane.name: lane for lane in Lane.objects.all()}
     desk = lanes.pop(DESK, None)
     oldest = min((since for *_, since in waiting if since), default=None)
+    told = [_lane(lane, _waiting_in(waiting, lane.name), in_flight.get(lane.name, 0), now) for lane in lanes.values()]
+    longest = max((lane["waiting"] for lane in told), default=0)
     return {
         "at": iso(now),
         "mode": settings.PROVIDERS_MODE,
         "desk": {"paused": bool(desk and desk.paused), "reason": desk.paused_reason if desk else ""},
         "queue": _queue(waiting, oldest, now),
-        "lanes": [
-            _lane(lane, _waiting_in(waiting, lane.name), in_flight.get(lane.name, 0), now) for lane in lanes.values()
-        ],
+        "lanes": [{**lane, "waiting_share": _percent(lane["waiting"], longest)} for lane in told],
         "workers": _workers(),
         "last_minute": {kind: ended.get(kind, 0) for kind in ("succeeded", "failed", "cancelled")},
         "audit": _audit(),
+        **pulse.read(),
     }
 
 
@@ -79,8 +84,27 @@ def _queue(waiting: list[Any], oldest: datetime | None, now: datetime) -> dict[s
             for status in (ItemStatus.QUEUED, ItemStatus.HELD, ItemStatus.RUNNING, ItemStatus.WAITING)
         },
         "by_priority": {priority: by_priority[priority] for priority in WEIGHTS},
+        "priority_share": {
+            priority: _percent(by_priority[priority], max(by_priority.values(), default=0)) for priority in WEIGHTS
+        },
         "oldest_waiting_s": round((now - oldest).total_seconds(), 1) if oldest else None,
+        "oldest_waiting": span((now - oldest).total_seconds()) if oldest else "none",
     }
+
+
+def span(seconds: float) -> str:
+    """Spell a length of time for people: `12 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
+    whole = max(0, int(seconds))
+    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
+def _percent(part: int, whole: int) -> int:
+    return min(100, round(100 * part / whole)) if whole else 0
 
 
 def _waiting_in(waiting: list[Any], lane: str) -> int:
@@ -90,12 +114,15 @@ def _waiting_in(waiting: list[Any], lane: str) -> int:
 def _lane(lane: Lane, waiting: int, in_flight: int, now: datetime) -> dict[str, Any]:
     is_cooling = lane.cooldown_until is not None and lane.cooldown_until > now
     state = "paused" if lane.paused else "open" if lane.breaker == "open" else "cooling" if is_cooling else "flowing"
+    if lane.alias not in ("", registry.INTERNAL) and not registry.is_available(lane.alias):
+        state = "no key"
     return {
         "name": lane.name,
         "waiting": waiting,
         "in_flight": in_flight,
         "cap": lane.cap,
-        # `open` is the breaker's word: nothing goes through but a probe.
+        "load": _percent(in_flight, lane.cap) if lane.cap else None,
+        # `open` is the breaker's word: nothing goes through but a probe. `no key`: the provider is off.
         "state": state,
         "reason": {"paused": lane.paused_reason, "open": lane.breaker_reason, "cooling": lane.cooldown_reason}.get(
             state, ""

@@ -126,6 +126,7 @@ class Item(models.Model):
                 name="item_first_started",
                 condition=Q(first_started_at__isnull=False),
             ),
+            models.Index(fields=["finished_at"], name="item_finished", condition=Q(finished_at__isnull=False)),
             models.Index(fields=["quarantined_at"], name="item_quarantined", condition=Q(quarantined_at__isnull=False)),
         ]
 

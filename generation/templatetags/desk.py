@@ -32,9 +32,25 @@ def state_label(word: str) -> SafeString:
     return format_html('<span class="console-label {}">{}</span>', kind, word)
 
 
+@register.simple_tag
+def bar(percent: int | None, path: str) -> SafeString:
+    """A bar of so many percent, which the live strip moves; the number stands beside it for everybody."""
+    return format_html(
+        '<svg class="console-bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="is-rest" width="100" height="8"/><rect height="8" data-width="{}" width="{}"/></svg>',
+        path,
+        percent or 0,
+    )
+
+
 @register.filter
-def of(known: Mapping[str, str], key: str) -> str:
+def of(known: Mapping[str, Any], key: str) -> Any:
     return known.get(key, key) or "internal"
+
+
+@register.filter
+def at(known: Mapping[str, Any], key: str) -> Any:
+    return known[key]
 
 
 @register.filter

@@ -11,7 +11,8 @@
 //   </section>
 //
 // Inside `data-lane` (and `data-worker`) paths begin at that lane (that worker); its `state` also becomes the
-// element's data-state, for colour. Every tick is dispatched on `document` as `console:tick` for what needs more,
+// element's data-state, for colour. `data-width="load"` sets the width of a bar in an SVG, `data-state-of="day.health"`
+// the data-state of any element. Every tick is dispatched on `document` as `console:tick` for what needs more,
 // every change of the connection as `console:state`.
 
 const FIRST_PAUSE_MS = 500;
@@ -74,11 +75,20 @@ function show(strip, tick) {
     const state = named[kind].get(place.dataset[kind])?.state;
     if (state !== undefined) place.dataset.state = state;
   }
-  for (const place of strip.querySelectorAll("[data-figure]")) {
+  const valueAt = (place, path) => {
     const around = place.closest("[data-lane], [data-worker]");
     const kind = around?.dataset.lane === undefined ? "worker" : "lane";
-    const value = read(around ? named[kind].get(around.dataset[kind]) : tick, place.dataset.figure);
+    return read(around ? named[kind].get(around.dataset[kind]) : tick, path);
+  };
+  for (const place of strip.querySelectorAll("[data-figure]")) {
+    const value = valueAt(place, place.dataset.figure);
     if (value !== undefined) write(place, value);
+  }
+  for (const place of strip.querySelectorAll("[data-width]")) {
+    place.setAttribute("width", valueAt(place, place.dataset.width) ?? 0);
+  }
+  for (const place of strip.querySelectorAll("[data-state-of]")) {
+    place.dataset.state = valueAt(place, place.dataset.stateOf) ?? "";
   }
 }
 

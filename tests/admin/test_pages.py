@@ -15,6 +15,7 @@ from django.utils import timezone
 from config.models import User
 from credits.models import Account
 from generation import audit, engine, queue
+from generation.live import pulse
 from generation.models import Chore, Item, Request
 from tests.pages import NASTY, finish, live_nodes, submit
 
@@ -46,6 +47,7 @@ def staff(client: Client, stella: User, monkeypatch: pytest.MonkeyPatch) -> Clie
 
 def queries(client: Client, address: str) -> int:
     """Open a page and count what it asked of the database."""
+    pulse.forget()
     with CaptureQueriesContext(connection) as asked:
         response = client.get(address)
     assert response.status_code == 200, address
@@ -71,7 +73,7 @@ def test_every_list_costs_the_same_for_few_rows_and_many(staff: Client, alice: U
     some_work(alice, 27)
     many = {name: queries(staff, address) for name, address in pages.items()}
     assert many == few
-    assert max(many.values()) <= 25
+    assert max(many.values()) <= 30
 
 
 def test_a_requests_story_costs_the_same_for_few_items_and_many(staff: Client, make_customer: Any) -> None:
@@ -104,7 +106,7 @@ def test_the_desk_reads_right_without_javascript(staff: Client, alice: User) -> 
     engine.pause("provider_d", actor="stella", reason="they are down")
     page = staff.get(reverse("admin:index")).text
     assert '<p class="console-figure" data-figure="queue.waiting">3</p>' in page
-    assert '<dd class="is-number" data-figure="queue.by_priority.urgent">3</dd>' in page
+    assert '<span class="is-number" data-figure="queue.by_priority.urgent">3</span>' in page
     assert "they are down" in page
     assert "Simulated providers" in page
     assert "No worker runs" in page
