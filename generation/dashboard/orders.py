@@ -28,7 +28,7 @@ class NotNow(Exception):
 
 
 @dataclass(frozen=True)
-class _Call:
+class Call:
     """What `answer_once` reads of an API call."""
 
     user: User
@@ -51,7 +51,7 @@ def send(user: User, form: VisualForm) -> UUID:
     Raises NotNow without enough credits, OperationUnavailable without a price or a provider.
     """
     key = str(form.cleaned_data["form_key"])
-    call = _Call(user, form.body, {"Idempotency-Key": key})
+    call = Call(user, form.body, {"Idempotency-Key": key})
 
     def produce() -> Response:
         quotes = pricing.quotes([form.wish.price_key])
@@ -59,14 +59,14 @@ def send(user: User, form: VisualForm) -> UUID:
         return Response({"request": str(order.pk)})
 
     with transaction.atomic():
-        _wait_for_the_first_click(user, key)
+        wait_for_the_first_click(user, key)
         answer = answer_once(cast(ApiRequest, call), produce)
     if answer.status_code == 402:
         raise NotNow(str(answer.data["detail"]))
     return UUID(answer.data["request"])
 
 
-def _wait_for_the_first_click(user: User, key: str) -> None:
+def wait_for_the_first_click(user: User, key: str) -> None:
     """The API refuses a repeat that comes too soon; a person who clicks twice should see what the first click made."""
     number = int.from_bytes(hashlib.sha256(f"form:{user.pk}:{key}".encode()).digest()[:8], "big", signed=True)
     with connection.cursor() as cursor:

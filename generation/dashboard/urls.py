@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from generation.dashboard import views
+from generation.dashboard import stories, views
 
 urlpatterns = [
     path("", views.home, name="app-home"),
@@ -17,5 +17,10 @@ urlpatterns = [
     path("gallery", views.gallery, name="app-gallery"),
     path("pictures/<uuid:asset_id>", views.picture, name="app-picture"),
     path("pictures/<uuid:asset_id>/download", views.download, name="app-download"),
+    path("stories", stories.stories, name="app-stories"),
+    path("stories/new", stories.new, name="app-story-new"),
+    path("stories/outline", stories.outline, name="app-story-outline"),
+    path("story/<str:session_id>", stories.story, name="app-story"),
+    path("story/<str:session_id>/pictures.zip", stories.download, name="app-story-download"),
     path("credits", views.credits, name="app-credits"),
 ]

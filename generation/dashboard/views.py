@@ -22,6 +22,7 @@ from generation import engine, storage
 from generation.dashboard import forms, orders, shelf
 
 ENTRIES = 25
+STORIES = "stories"  # the door whose requests have pages of their own
 
 
 class LoginView(auth.LoginView):
@@ -47,7 +48,7 @@ class LoginView(auth.LoginView):
 def home(request: HttpRequest) -> HttpResponse:
     sheets = shelf.running(_owner(request).pk, _base_url(request))
     recent = shelf.pictures(_owner(request).pk, _base_url(request), size=12)
-    return _page(request, "home", sheets=sheets, pictures=recent.rows)
+    return render_page(request, "home", sheets=sheets, pictures=recent.rows)
 
 
 @login_required
@@ -85,7 +86,7 @@ def _form(request: HttpRequest, form: forms.VisualForm, status: int = 200) -> Ht
         "priorities": forms.PRIORITIES,
         "styles": forms.STYLES,
     }
-    return _page(request, "make", form=form, prices=forms.prices(), status=status, **tables)
+    return render_page(request, "make", form=form, prices=forms.prices(), status=status, **tables)
 
 
 def _values_of(request: HttpRequest) -> dict[str, str]:
@@ -112,7 +113,7 @@ def _values_of(request: HttpRequest) -> dict[str, str]:
 @never_cache
 def work(request: HttpRequest) -> HttpResponse:
     page = shelf.requests(_owner(request).pk, _base_url(request), request.GET.get("before", ""))
-    return _page(request, "work", fragment="rows", page=page)
+    return render_page(request, "work", fragment="rows", page=page)
 
 
 @login_required
@@ -120,8 +121,10 @@ def work(request: HttpRequest) -> HttpResponse:
 @never_cache
 def one_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
     """The page; for htmx its inner part, or with `?as=row` its line in the list of work."""
-    fragment = "row" if request.GET.get("as") == "row" else "request"
-    return _page(request, "request", fragment=fragment, sheet=_sheet(request, request_id), is_list=True)
+    fragment, sheet = "row" if request.GET.get("as") == "row" else "request", _sheet(request, request_id)
+    if sheet.request.door == STORIES and not getattr(request, "htmx", False):
+        return redirect("app-story", sheet.request.group)
+    return render_page(request, "request", fragment=fragment, sheet=sheet, is_list=True)
 
 
 @login_required
@@ -143,7 +146,7 @@ def cancel(request: HttpRequest, request_id: UUID) -> HttpResponse:
 @never_cache
 def gallery(request: HttpRequest) -> HttpResponse:
     page = shelf.pictures(_owner(request).pk, _base_url(request), request.GET.get("before", ""))
-    return _page(request, "gallery", fragment="pictures", page=page)
+    return render_page(request, "gallery", fragment="pictures", page=page)
 
 
 @login_required
@@ -155,7 +158,7 @@ def picture(request: HttpRequest, asset_id: UUID) -> HttpResponse:
         raise Http404("no such picture")
     newer, older = shelf.neighbours(asset)
     link = storage.link(asset.key, _base_url(request))
-    return _page(request, "picture", asset=asset, item=asset.item, link=link, newer=newer, older=older)
+    return render_page(request, "picture", asset=asset, item=asset.item, link=link, newer=newer, older=older)
 
 
 @login_required
@@ -181,13 +184,15 @@ def credits(request: HttpRequest) -> HttpResponse:
     start = int(offset) if offset.isascii() and offset.isdigit() and len(offset) < 10 else 0
     history = ledger.history(_owner(request).pk, ENTRIES, start)
     older = start + ENTRIES if start + ENTRIES < history.total else None
-    return _page(request, "credits", fragment="entries", history=history, older=older)
+    return render_page(request, "credits", fragment="entries", history=history, older=older)
 
 
 # --- What the pages share -------------------------------------------------------------------------
 
 
-def _page(request: HttpRequest, name: str, *, fragment: str = "", status: int = 200, **context: Any) -> HttpResponse:
+def render_page(
+    request: HttpRequest, name: str, *, fragment: str = "", status: int = 200, **context: Any
+) -> HttpResponse:
     """Render a whole page, or for htmx only the fragment that it asked for."""
     if fragment and getattr(request, "htmx", False):
         return render(request, f"app/fragments/{fragment}.html", context)

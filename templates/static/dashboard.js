@@ -5,10 +5,12 @@
 //     <li data-request="UUID" data-status="running">  <progress data-bar>
 //     <article data-item="ID" data-status="running">  <progress data-bar> <span data-percent>
 //   <div data-fragment="URL" data-shows="open">   also fetched when an open request appears that it does not show
+//   <div data-fragment="URL" data-shows="steps">  also fetched when a step of something inside it begins or ends
 //   <p id="said" aria-live="polite">       hears what ended
 
 const ENDS = { succeeded: "The picture is ready.", failed: "The request failed.", cancelled: "The request was cancelled." };
 const OPEN = ["queued", "running"];
+const STEPS = ["started", "step", "retrying"];
 
 const fetching = new Map(); // fragment -> whether it is stale again already
 // Items seen open: their end is said once, also when a fragment that was fetched meanwhile shows it already.
@@ -36,6 +38,9 @@ document.addEventListener("live:document", ({ detail }) => {
   }
   if (!isShown && OPEN.includes(detail.status)) {
     for (const place of document.querySelectorAll("[data-shows=open]")) stale.add(place);
+  }
+  if (detail.events?.some((event) => STEPS.includes(event.kind))) {
+    for (const place of document.querySelectorAll("[data-shows=steps]")) stale.add(place);
   }
   for (const place of stale) if (place) refresh(place);
 });
