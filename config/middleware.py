@@ -67,4 +67,5 @@ class CSPMiddleware:
 
 @cache
 def _policy() -> str:
-    return build_policy(settings.CONTENT_SECURITY_POLICY["DIRECTIVES"])
+    directives: Any = settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]
+    return build_policy(directives)

@@ -330,10 +330,22 @@ def _post(
     reference: str,
     description: str,
     *,
+    subject: str = "",
+    operation_key: str = "",
+    actor: str = "",
     metadata: Metadata = None,
-    **more: str,
 ) -> Entry | None:
-    return Posting(owner_id, kind, amount, reference, description, metadata=dict(metadata or {}), **more).post()
+    return Posting(
+        owner_id,
+        kind,
+        amount,
+        reference,
+        description,
+        subject=subject,
+        operation_key=operation_key,
+        actor=actor,
+        metadata=dict(metadata or {}),
+    ).post()
 
 
 def _is_poor_but_posted(owner_id: UUID, kind: Kind, amount: int, reference: str) -> bool:

@@ -24,7 +24,7 @@ FRESH_S = 3600.0
 # After a read that failed, so that an outage, or a secret that is not there, is not asked about by every call.
 AGAIN_S = 60.0
 RETRIES = 3
-TIMEOUTS_S = {"connect_timeout": 2, "read_timeout": 5}
+CONNECT_S, READ_S = 2, 5
 
 
 class Unreadable(Exception):
@@ -110,7 +110,11 @@ class Vault:
                     "secretsmanager",
                     region_name=settings.SECRETS_REGION,
                     endpoint_url=settings.SECRETS_ENDPOINT_URL or None,
-                    config=Config(retries={"mode": "standard", "total_max_attempts": 1 + RETRIES}, **TIMEOUTS_S),
+                    config=Config(
+                        connect_timeout=CONNECT_S,
+                        read_timeout=READ_S,
+                        retries={"mode": "standard", "total_max_attempts": 1 + RETRIES},
+                    ),
                 )
             return self._made
 

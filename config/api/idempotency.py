@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import transaction
@@ -71,7 +71,7 @@ def answer_once(request: Request, produce: Callable[[], Response]) -> Response:
     if key is None:
         with transaction.atomic():
             return produce()
-    scope = _Scope(request.user.pk, str(request.method), request.path, key)
+    scope = _scope(request, key)
     fingerprint = fingerprint_of(request.data)
     try:
         return _answer(scope, fingerprint, produce)
@@ -103,7 +103,7 @@ def answered(request: Request) -> Response | None:
     key = read_key(request.headers.get("Idempotency-Key"))
     if key is None:
         return None
-    scope = _Scope(request.user.pk, str(request.method), request.path, key)
+    scope = _scope(request, key)
     with transaction.atomic():
         stored = _look(scope)
     return _replay(stored, fingerprint_of(request.data)) if stored else None
@@ -114,6 +114,10 @@ def forget(request: Request) -> None:
     if key := read_key(request.headers.get("Idempotency-Key")):
         mine = Idempotency.objects.filter(owner=request.user.pk, method=str(request.method), path=request.path, key=key)
         mine.delete()
+
+
+def _scope(request: Request, key: str) -> _Scope:
+    return _Scope(cast(UUID, request.user.pk), str(request.method), request.path, key)
 
 
 def read_key(header: str | None) -> str | None:

@@ -34,8 +34,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """A cursor whose values travel beside the statement, which the server prepares when it comes often."""
         self.ensure_connection()
         with self.wrap_database_errors:
-            cursor = base.ServerBindingCursor(self.connection)
-        wrapped: CursorWrapper = self._prepare_cursor(cursor)
+            cursor = base.ServerBindingCursor(self.connection)  # type: ignore[call-arg]  # the stubs know psycopg 2
+        wrapped: CursorWrapper = self._prepare_cursor(cursor)  # type: ignore[attr-defined]
         return wrapped
 
 

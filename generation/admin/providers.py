@@ -162,7 +162,7 @@ def _row(
 def _figures(providers: list[str]) -> dict[tuple[str, str], Figures]:
     """By provider and operation; the operation is empty for all of them together."""
     found: dict[tuple[str, str], Figures] = defaultdict(Figures)
-    values = {
+    values: dict[str, Any] = {
         "others": list(OTHERS_CODES),
         "since": timezone.now() - timedelta(days=1),
         "providers": providers,
@@ -171,9 +171,8 @@ def _figures(providers: list[str]) -> dict[tuple[str, str], Figures]:
     with connection.cursor() as cursor:
         cursor.execute(_FIGURES, values)
         for provider, operation, calls, made, broke, others, limited, times, cost in cursor.fetchall():
-            found[provider, operation or ""] = Figures(
-                calls, made, broke, others, limited, *(times or (None, None)), cost_usd=cost
-            )
+            p50_s, p95_s = times or (None, None)
+            found[provider, operation or ""] = Figures(calls, made, broke, others, limited, p50_s, p95_s, cost)
     return found
 
 

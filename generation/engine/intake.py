@@ -77,7 +77,7 @@ def _store(plan: Plan, request: Request, places: list[tuple[str, int]], first: E
     ranks = FairRanks(places, plan.owner_id)
     behind: Counter[tuple[str, int]] = Counter()
     for item, place in zip(items, places, strict=True):
-        item.rank = ranks.unread(place, behind[place])  # type: ignore[assignment]
+        item.rank = ranks.unread(place, behind[place])
         behind[place] += 1
     new, charge = rows.New(([request], items, [first])), _charge(plan, request)
     newcomer = queue.Newcomer(items[0], ranks.unread(places[0], 0)) if count_waiting else None
