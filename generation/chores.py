@@ -41,9 +41,17 @@ def mirror(request_id: str, seq: int) -> dict[str, Any]:
 
 
 # kind -> what does it; takes the chore's args, returns what came of it as JSON values
+def erase(request_id: str) -> dict[str, Any]:
+    """Remove the files of what an owner erased. Raises NotYet."""
+    try:
+        return {"erased": engine.erase_files(request_id)}
+    except storage.StorageError as error:
+        raise NotYet(str(error)) from error
+
+
 KINDS: dict[str, Callable[..., dict[str, Any]]] = {
     "cancel-at-vendor": lambda attempt_id: {"confirmed": engine.cancel_at_vendor(attempt_id)},
-    "erase": lambda request_id: {"erased": engine.erase_files(request_id)},
+    "erase": erase,
     "mirror": mirror,
     "prune": prune.prune,
 }
