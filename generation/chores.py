@@ -40,7 +40,6 @@ def mirror(request_id: str, seq: int) -> dict[str, Any]:
         raise NotYet(str(error)) from error
 
 
-# kind -> what does it; takes the chore's args, returns what came of it as JSON values
 def erase(request_id: str) -> dict[str, Any]:
     """Remove the files of what an owner erased. Raises NotYet."""
     try:
@@ -50,6 +49,7 @@ def erase(request_id: str) -> dict[str, Any]:
 
 
 KINDS: dict[str, Callable[..., dict[str, Any]]] = {
+# kind -> what does it; takes the chore's args, returns what came of it as JSON values
     "cancel-at-vendor": lambda attempt_id: {"confirmed": engine.cancel_at_vendor(attempt_id)},
     "erase": erase,
     "mirror": mirror,
