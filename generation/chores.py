@@ -48,8 +48,8 @@ def erase(request_id: str) -> dict[str, Any]:
         raise NotYet(str(error)) from error
 
 
-KINDS: dict[str, Callable[..., dict[str, Any]]] = {
 # kind -> what does it; takes the chore's args, returns what came of it as JSON values
+KINDS: dict[str, Callable[..., dict[str, Any]]] = {
     "cancel-at-vendor": lambda attempt_id: {"confirmed": engine.cancel_at_vendor(attempt_id)},
     "erase": erase,
     "mirror": mirror,
