@@ -24,8 +24,8 @@ VISUALS = [
 
 def make_price(provider: str = "", model: str = "", credits: int = 1, is_active: bool = True) -> Price:
     return Price.objects.create(
-        operation_key="upscale",
-        operation_name="Upscale",
+        operation_key="engraving",
+        operation_name="Engraving",
         provider=provider,
         model=model,
         credits_cost=credits,
@@ -41,8 +41,8 @@ def test_each_picture_of_the_visual_door_costs_one_credit() -> None:
 def test_a_quote_names_the_row_that_decided() -> None:
     make_price("provider_a", "ultra", credits=3)
 
-    assert quote("upscale", provider="provider_a", model="ultra") == Quote(
-        "upscale", "provider_a", "ultra", 3, Decimal("0.02")
+    assert quote("engraving", provider="provider_a", model="ultra") == Quote(
+        "engraving", "provider_a", "ultra", 3, Decimal("0.02")
     )
 
 
@@ -62,7 +62,7 @@ def test_the_most_specific_row_wins(provider: str, model: str, credits: int) -> 
     make_price("provider_a", credits=3)
     make_price("provider_a", "ultra", credits=4)
 
-    assert quote("upscale", provider=provider, model=model).credits == credits
+    assert quote("engraving", provider=provider, model=model).credits == credits
 
 
 def test_a_changed_price_counts_at_once() -> None:
@@ -83,14 +83,14 @@ def test_a_price_for_another_provider_does_not_count() -> None:
     make_price("provider_a")
 
     with pytest.raises(OperationUnavailable):
-        quote("upscale", provider="provider_b")
+        quote("engraving", provider="provider_b")
 
 
 def test_an_inactive_price_does_not_count() -> None:
     make_price(is_active=False)
 
     with pytest.raises(OperationUnavailable):
-        quote("upscale")
+        quote("engraving")
 
 
 def test_one_missing_price_refuses_them_all() -> None:
@@ -102,7 +102,7 @@ def test_one_missing_price_refuses_them_all() -> None:
 def test_an_operation_may_be_free_when_a_row_says_so() -> None:
     make_price(credits=0)
 
-    assert quote("upscale").credits == 0
+    assert quote("engraving").credits == 0
 
 
 def test_a_combination_has_one_price() -> None:
