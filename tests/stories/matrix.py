@@ -34,9 +34,9 @@ CHAINS = [column for column in PROTOCOLS if "," in column.name]
 
 # Faults of time, and how much of it a call gets: so little that the test need not wait, but enough for what works.
 PATIENCE = ("hang", "slow", "drip")
-ALL_THE_TIME_S, LITTLE_S, ENOUGH_S = 10.0, 0.2, 0.6
+ALL_THE_TIME_S, LITTLE_S, ENOUGH_S = 10.0, 0.15, 0.6
 # How often a fault strikes that passes; one that does not pass strikes always.
-PASSING, ALWAYS = 2, 99
+PASSING, ALWAYS = 1, 99
 # Big enough to be seen in the memory of a process that keeps them.
 SIZES = {"huge": 200_000_000, "gzip-bomb": 300_000_000}
 # What raises nothing, so that the columns have no cells for it: it must change nothing.
@@ -90,7 +90,7 @@ def end_of(cell: Cell, *, parks: bool) -> End:
 def strikes(cell: Cell, *, parks: bool) -> int:
     """How often the fault shall strike: until it is known what follows."""
     if is_question(cell, parks=parks):
-        return 1 if cell.fault in PATIENCE else int(cell.params.get("times", PASSING))
+        return int(cell.params.get("times", PASSING))
     return PASSING if ENDS[cell.kind] is WAITS else ALWAYS
 
 
@@ -139,7 +139,7 @@ costs its price, and the process grew by less than {most_mb} MB, whatever was se
 
 """
 WORDS = """
-- **made 3**: the vendor had no room, or our own key or account was refused, twice; neither costs a start.
+- **made 2**: the vendor had no room, or our own key or account was refused; neither costs a start.
 - **made 1**: the result was there, only asking for it went wrong; it was paid for once.
 - **… 3**: tried as often as the policy has starts. **… 2**: an answer of no use is worth one more try.
 - **… 1**: trying again would change nothing.

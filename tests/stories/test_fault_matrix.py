@@ -177,6 +177,7 @@ def _try(bench: Bench, cell: Cell, arrange: Callable[[Cell], None]) -> tuple[See
     checks = {
         f"wanted {wanted}, found {found} {item.error_code}": found == wanted,
         f"{paid} credits were paid": paid == (PRICE if found.is_made else 0) == item.charged - item.refunded,
+        "a start was counted for what costs none": not found.is_made or _starts(item) == 1,
         "its place in the lane is not free": in_flight(bench.lane) == 0,
         "a lease is left": not Item.objects.filter(lease_until__isnull=False).exists(),
         f"memory grew by {grown.mb()} MB": grown.mb() < MOST_MB,
@@ -187,6 +188,11 @@ def _try(bench: Bench, cell: Cell, arrange: Callable[[Cell], None]) -> tuple[See
     kind = "question" if wanted is matrix.ASKED else cell.kind.__name__
     ends = "made" if found.is_made else f"lost: {item.error_code}" if found.is_quarantined else item.error_code
     return matrix.seen_of(cell, kind, ends, calls, paid), [fault for fault, is_well in checks.items() if not is_well]
+
+
+def _starts(item: Item) -> int:
+    """How many starts the last step counted."""
+    return int(item.results[item.steps[-1]["name"]]["starts"])
 
 
 def _hear(bench: Bench, fault: str) -> Seen:
