@@ -95,6 +95,16 @@ def _answer(scope: _Scope, fingerprint: str, produce: Callable[[], Response]) ->
         return response
 
 
+def await_turn(request: Request) -> None:
+    """Wait until no other call with this key is being answered, where a refusal would help nobody.
+
+    Must run inside the transaction in which `answer_once` is asked afterwards: it is the same lock.
+    """
+    if key := read_key(request.headers.get("Idempotency-Key")):
+        with sql.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_scope(request, key).lock])
+
+
 def answered(request: Request) -> Response | None:
     """The stored answer to a call that comes again: to be asked before costly preparations. None without one.
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from rest_framework.request import Request as ApiRequest
 from rest_framework.response import Response
 
-from config.api.idempotency import answer_once
+from config.api.idempotency import answer_once, await_turn
 from config.models import User
 from credits import pricing
 from generation import engine
@@ -50,8 +49,7 @@ def send(user: User, form: VisualForm) -> UUID:
 
     Raises NotNow without enough credits, OperationUnavailable without a price or a provider.
     """
-    key = str(form.cleaned_data["form_key"])
-    call = Call(user, form.body, {"Idempotency-Key": key})
+    call = cast(ApiRequest, Call(user, form.body, {"Idempotency-Key": str(form.cleaned_data["form_key"])}))
 
     def produce() -> Response:
         quotes = pricing.quotes([form.wish.price_key])
@@ -59,18 +57,12 @@ def send(user: User, form: VisualForm) -> UUID:
         return Response({"request": str(order.pk)})
 
     with transaction.atomic():
-        wait_for_the_first_click(user, key)
-        answer = answer_once(cast(ApiRequest, call), produce)
+        # The API refuses a repeat that comes too soon; who clicks twice should see what the first click made.
+        await_turn(call)
+        answer = answer_once(call, produce)
     if answer.status_code == 402:
         raise NotNow(str(answer.data["detail"]))
     return UUID(answer.data["request"])
-
-
-def wait_for_the_first_click(user: User, key: str) -> None:
-    """The API refuses a repeat that comes too soon; a person who clicks twice should see what the first click made."""
-    number = int.from_bytes(hashlib.sha256(f"form:{user.pk}:{key}".encode()).digest()[:8], "big", signed=True)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
 
 
 def _minutes(seconds: int) -> str:

@@ -19,7 +19,7 @@ from config.api import idempotency
 from config.api.errors import ApiError
 from config.models import User
 from credits.models import Price
-from generation.dashboard.orders import Call, NotNow, wait_for_the_first_click
+from generation.dashboard.orders import Call, NotNow
 from generation.doors.stories import places, serializers, starting, uploads
 from generation.doors.stories.plan import PRICE_KEY
 from generation.doors.stories.segments import MOST_BYTES, Fault, Outline, parse
@@ -166,7 +166,7 @@ def send(user: User, form: StoryForm) -> str:
         return Response({"session_id": session_id})
 
     with transaction.atomic():
-        wait_for_the_first_click(user, key)
+        idempotency.await_turn(call)
         answer = idempotency.answer_once(call, produce)
     if answer.status_code == 402:
         raise NotNow(str(answer.data["detail"]))
