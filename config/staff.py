@@ -254,6 +254,11 @@ class VerbAdmin(ReadOnlyAdmin):
         }
         return TemplateResponse(request, "admin/verb.html", context, status=200 if form is None else 422)
 
+    def ask_about_many(self, request: HttpRequest, verb: Verb, chosen: models.QuerySet) -> HttpResponse | None:
+        """Ask about more rows than a form can name. A room that can have them worked off says how."""
+        messages.error(request, f"At most {MOST_ROWS} rows at a time: choose fewer.")
+        return None
+
     def _act_on_all(self, request: HttpRequest, verb: Verb, rows: Iterable[Any], values: dict[str, Any]) -> None:
         """Each row in a transaction of its own: locks of several requests in one would cross those of the workers."""
         order = Order(cast(User, request.user), values.pop("reason"), str(values.pop("form_key")), values)
@@ -292,8 +297,7 @@ def _asks_first(verb: Verb) -> Callable[[VerbAdmin, HttpRequest, models.QuerySet
     def action(admin: VerbAdmin, request: HttpRequest, chosen: models.QuerySet) -> HttpResponse | None:
         rows = list(chosen.order_by("pk")[: MOST_ROWS + 1])
         if len(rows) > MOST_ROWS:
-            messages.error(request, f"At most {MOST_ROWS} rows at a time: choose fewer.")
-            return None
+            return admin.ask_about_many(request, verb, chosen)
         return admin.ask(request, verb, rows)
 
     return action

@@ -16,8 +16,9 @@ GROUPS: tuple[Group, ...] = (
     (
         "Work",
         (
+            ("Queue", "low_priority", "generation_item_queue"),
             ("Requests", "inbox", "generation_request_changelist"),
-            ("Items", "low_priority", "generation_item_changelist"),
+            ("Items", "deployed_code", "generation_item_changelist"),
             ("Attempts", "call_made", "generation_attempt_changelist"),
             ("Events", "timeline", "generation_event_changelist"),
             ("Assets", "photo_library", "generation_asset_changelist"),
@@ -45,6 +46,7 @@ GROUPS: tuple[Group, ...] = (
             ("Groups", "badge", "auth_group_changelist"),
             ("Staff acts", "gavel", "config_staffact_changelist"),
             ("Audits", "fact_check", "generation_auditrun_changelist"),
+            ("Bulk verbs", "stacks", "generation_bulk_changelist"),
             ("Chores", "checklist", "generation_chore_changelist"),
         ),
     ),

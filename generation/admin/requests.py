@@ -18,6 +18,7 @@ from config.staff import VerbAdmin
 from generation.admin import story
 from generation.admin.filters import DoorFilter, LaneFilter
 from generation.admin.names import ITEM_COLOURS, REQUEST_COLOURS, provider_name
+from generation.admin.queue_pages import QueuePages
 from generation.admin.verbs import ITEM_VERBS, REQUEST_VERBS
 from generation.models import HoldReason, Item, ItemStatus, Request
 from providers.models import Lane
@@ -143,8 +144,8 @@ class RequestAdmin(StoryAdmin):
 
 
 @admin.register(Item)
-class ItemAdmin(StoryAdmin):
-    """The queue, when filtered by what waits: a row is a place in it."""
+class ItemAdmin(QueuePages, StoryAdmin):
+    """All items there ever were. What is open has a page of its own: the queue."""
 
     verbs = ITEM_VERBS
     list_display = ("public_id", "state", "why", "urgency", "lane_shown", "owner", "percent", "created_at")

@@ -2,6 +2,7 @@
 
 from generation.models.asset import Asset, AssetKind
 from generation.models.attempt import Attempt, Outcome, Stage
+from generation.models.bulk import Bulk, BulkRow
 from generation.models.chore import AuditRun, Chore, MetricsRow
 from generation.models.event import Event, EventKind
 from generation.models.item import HoldReason, Item, ItemStatus
@@ -15,6 +16,8 @@ __all__ = [
     "Attempt",
     "AuditRun",
     "Avatar",
+    "Bulk",
+    "BulkRow",
     "Chore",
     "Event",
     "EventKind",

@@ -6,22 +6,25 @@ Django loads tag libraries before the admin rooms, so this must not import them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from generation.live.totals import span
 from generation.models import Attempt
 
 register = template.Library()
 
 KINDS = {
-    "is-good": ("succeeded", "completed", "made", "adopted", "clean", "healthy", "flowing"),
-    "is-bad": ("failed", "lost", "critical", "silent", "breaker open"),
+    "is-good": ("succeeded", "completed", "made", "adopted", "clean", "healthy", "flowing", "changed"),
+    "is-bad": ("failed", "lost", "critical", "silent", "breaker open", "refused"),
     "is-busy": ("running", "waiting", "in flight"),
-    "is-care": ("held", "rate limited", "passed on", "late", "warning", "paused", "cooling"),
+    "is-care": ("held", "rate limited", "passed on", "late", "warning", "paused", "cooling", "missed"),
 }
 
 
@@ -51,6 +54,12 @@ def of(known: Mapping[str, Any], key: str) -> Any:
 @register.filter
 def at(known: Mapping[str, Any], key: str) -> Any:
     return known[key]
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    """How long ago, for a column: `3 min 5 s`. The exact time belongs into the element's title."""
+    return span((timezone.now() - moment).total_seconds()) if moment else "–"
 
 
 @register.filter

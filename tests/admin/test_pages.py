@@ -27,6 +27,7 @@ LISTS = (
     "generation_attempt",
     "generation_event",
     "generation_asset",
+    "generation_bulk",
     "generation_chore",
     "generation_auditrun",
     "credits_account",
@@ -67,7 +68,10 @@ def some_work(owner: User, count: int) -> None:
 
 
 def test_every_list_costs_the_same_for_few_rows_and_many(staff: Client, alice: User) -> None:
-    pages = {name: reverse(f"admin:{name}_changelist") for name in LISTS} | {"desk": reverse("admin:index")}
+    pages = {name: reverse(f"admin:{name}_changelist") for name in LISTS} | {
+        "desk": reverse("admin:index"),
+        "queue": reverse("admin:generation_item_queue"),
+    }
     some_work(alice, 3)
     few = {name: queries(staff, address) for name, address in pages.items()}
     some_work(alice, 27)
@@ -139,6 +143,7 @@ def test_nothing_a_stranger_wrote_is_alive_in_the_console(staff: Client, alice: 
     pages = [reverse(f"admin:{name}_changelist") for name in LISTS]
     pages += [
         reverse("admin:index"),
+        reverse("admin:generation_item_queue"),
         reverse("admin:generation_request_change", args=[request.pk]),
         reverse("admin:generation_item_change", args=[item.pk]),
         reverse("admin:credits_account_change", args=[alice.pk]),
