@@ -7,15 +7,16 @@ paid for. Webhooks only set `poll_at` to now, so a forged, early, duplicate or l
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from generation import events, lanes, states
+from generation import events, lanes, queue, states
 from generation.claim import Claim
 from generation.engine import closing, judging, stumbling
 from generation.engine.attempts import Gone, end_attempt
@@ -41,32 +42,46 @@ class Parked:
 
 
 def poll() -> int:
-    """Ask one provider about its due parked calls, at most 50; return how many were asked.
+    """Ask one provider about its due parked calls, at most 50, up to the first that has ended; return how many.
 
-    Two queries for the round (take, write), and a short change for each call that ended.
+    The others are left to whoever is free: to keep a result takes longer than to ask, and of those that began
+    together many end together. Two queries for the round (take, write), and where a call ended one more and a change.
     """
     parked = _take()
     connection.close()
     pending: dict[int, tuple[Parked, Pending]] = {}
-    for one in parked:
-        try:
-            answer = registry.adapter(one.attempt.provider).poll(one.attempt.remote_id, _call(one))
-        except ProviderError as error:
-            if error.ask_again and one.attempt.park_until and timezone.now() < one.attempt.park_until:
-                # Asking failed, not the work: ask again later, until the parked call's own deadline.
-                pending[one.attempt.pk] = one, Pending(one.attempt.remote_id, error.retry_after_s or 5.0)
-            else:
-                _ended(one, error)
-        except Exception as bug:
-            log.exception("a bug in a poll", extra={"attempt": one.attempt.pk})
-            _ended(one, stumbling.bug_of(bug))
-        else:
-            if isinstance(answer, Pending):
-                pending[one.attempt.pk] = one, answer
-            else:
-                _ended(one, answer)
+    for place, one in enumerate(parked, start=1):
+        answer = _ask(one)
+        if isinstance(answer, Pending):
+            pending[one.attempt.pk] = one, answer
+            continue
+        _write(pending)
+        _leave(parked[place:])
+        _ended(one, answer)
+        return place
     _write(pending)
     return len(parked)
+
+
+def _ask(one: Parked) -> Made | Ready | Pending | ProviderError:
+    """Ask about one call. Asking that failed ends nothing: it is asked again, until the call's own deadline."""
+    try:
+        return registry.adapter(one.attempt.provider).poll(one.attempt.remote_id, _call(one))
+    except ProviderError as error:
+        if error.ask_again and one.attempt.park_until and timezone.now() < one.attempt.park_until:
+            return Pending(one.attempt.remote_id, error.retry_after_s or 5.0)
+        return error
+    except Exception as bug:
+        log.exception("a bug in a poll", extra={"attempt": one.attempt.pk})
+        return stumbling.bug_of(bug)
+
+
+def _leave(others: Sequence[Parked]) -> None:
+    """Let calls that this round did not come to be asked about at once, by another thread or by this one later."""
+    if others:
+        Attempt.objects.filter(pk__in=[one.attempt.pk for one in others], ended_at__isnull=True).update(poll_at=Now())
+        connection.close()
+        queue.ring(1)
 
 
 # What a round needs of an attempt; whoever asks for more reads it by a query.

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -82,13 +83,25 @@ def test_a_round_costs_two_queries_however_many_it_asks_about(alice: User, vendo
     work_until_quiet()
 
 
+def test_of_many_that_end_together_each_is_left_to_whoever_is_free(alice: User, vendors: Remote) -> None:
+    request = submit(alice, 4, providers=[HUGGINGFACE])
+    work_while_due_without_asking()
+    let_all_fall_due()
+    assert engine.poll() == 1
+    left = Attempt.objects.filter(stage="ACCEPTED", ended_at__isnull=True)
+    assert left.filter(poll_at__lte=Now()).count() == 3
+    assert [engine.poll() for _ in range(4)] == [1, 1, 1, 0]
+    assert request.items.filter(status="SUCCEEDED").count() == 4
+    assert len(vendors.calls("huggingface", "result")) == 4
+
+
 def test_parked_calls_count_against_the_cap_and_asking_needs_no_room(alice: User, vendors: Remote) -> None:
     Lane.objects.filter(name=HUGGINGFACE).update(cap=2)
     request = submit(alice, 5, providers=[HUGGINGFACE])
     work_while_due_without_asking()
     assert in_flight(HUGGINGFACE) == 2
     engine.pause(HUGGINGFACE, actor="stella")
-    assert ask_now() == 2
+    assert (ask_now(), engine.poll(), engine.poll()) == (1, 1, 0)
     assert request.items.filter(status="SUCCEEDED").count() == 2, "what is paid for is fetched also from a paused lane"
     engine.resume(HUGGINGFACE)
     work_until_quiet()

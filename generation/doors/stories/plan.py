@@ -3,9 +3,9 @@
 Steps, passes, pauses and models follow the story-images contract, section 8:
 
     generate     main model (or the fast one), after two failures in a row the fallback; each failure is a pass
+    thumbnail    for people's pages, while the picture lies decoded; drawn anew with it
     verify       every picture is looked at; one with text in it, or of which nothing could be said, is drawn anew
     publish      the picture, once clean, under its final key; an earlier run's gives way
-    thumbnail    for people's pages
 
 Nothing is stored or charged here, and no query is made: prices come as quotes, the rest from settings.
 """
@@ -105,7 +105,7 @@ def _item(
     key = places.image_key(story.place.directory, story.outline.template_title, segment, number)
     return ItemPlan(
         public_id=f"story_{secrets.token_hex(12)}",
-        steps=(_generate(story, drawers, prompt), _verify(story.options), _publish(key), THUMBNAIL),
+        steps=(_generate(story, drawers, prompt), THUMBNAIL, _verify(story.options), _publish(key)),
         prompt=segment.visual_guidance,
         params={"segment": segment.number, "image": number, "key": key},
         price_key=quote.key,

@@ -219,7 +219,7 @@ def present_item(item: Item, base_url: str) -> dict[str, Any]:
     }
 
 
-STEPS = {"generate": "generating", "verify": "verifying", "publish": "saving", "thumbnail": "saving"}
+STEPS = {"generate": "generating", "thumbnail": "generating", "verify": "verifying", "publish": "saving"}
 
 
 def step_of(item: Item) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 from generation.models import EventKind
 
-# The step that has ended -> the contract's word for what follows. The thumbnail is part of the saving.
-FOLLOWS = {"generate": "verifying", "verify": "saving"}
+# The step that has ended -> the contract's word for what follows. The thumbnail is made between the first two.
+FOLLOWS = {"thumbnail": "verifying", "verify": "saving"}
 
 
 @dataclass(frozen=True)
