@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
-from providers import errors, shapes, sniff
+from providers import errors, numbers, shapes, sniff
 from providers.base import Call, Made, Pending, Provider
 from providers.errors import ProviderError
 from providers.transport import Answer, Outgoing, clamp_wait, retry_after_s
@@ -140,13 +140,12 @@ class HuggingFace(Provider):
             raise errors.ContentRejected(detail="has_nsfw_concepts")
         spool, look = self.download(pictures[0].get("url"), deadline)
         file = self.picture(spool)
-        seed = result.get("seed")
         rate = self.conf["MEGAPIXEL_USD" if call.operation == "text-to-image" else "EDIT_MEGAPIXEL_USD"]
         return Made(
             files=(file,),
             cost_usd=Decimal(look.width * look.height) / 1_000_000 * Decimal(rate),
             model=call.model,
-            seed=seed if isinstance(seed, int) else None,
+            seed=numbers.seed(result.get("seed")),
             extra={"ignored": self._ignored(call)},
         )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 
-from providers import errors, shapes, sniff
+from providers import errors, numbers, shapes, sniff
 from providers.base import Call, Made, Provider
 from providers.errors import ProviderError
 from providers.lift import NotJSON, lift
@@ -29,6 +29,7 @@ FORMATS = ("png", "jpeg", "webp")
 FIXED_SIZES = ((1024, 1024), (1536, 1024), (1024, 1536))
 MOST_PIXELS, LONGEST = 2560 * 1440, 3840
 MOST_IMAGES, IMAGE_BYTES, PROMPT_CHARS = 16, 50_000_000, 32_000
+MOST_TOKENS = 10_000_000  # more than any picture takes: such a number would be damage
 KNOWN = ("prompt", "width", "height", "aspect_ratio", "quality", "background", "output_format")
 
 _FILES = ("images", "mask")
@@ -133,10 +134,12 @@ class OpenAI(Provider):
         """From the tokens that the answer names, at the rates of the day; else the estimate for the quality."""
         try:
             details = usage.get("input_tokens_details") or {}
-            image = int(details.get("image_tokens", 0))
-            text = int(details.get("text_tokens", int(usage["input_tokens"]) - image))
-            made = int(usage["output_tokens"])
-        except (AttributeError, KeyError, TypeError, ValueError):
+            image = numbers.whole(details.get("image_tokens", 0), MOST_TOKENS)
+            text = numbers.whole(details.get("text_tokens", usage["input_tokens"] - (image or 0)), MOST_TOKENS)
+            made = numbers.whole(usage["output_tokens"], MOST_TOKENS)
+        except (AttributeError, KeyError, TypeError):
+            text = image = made = None
+        if text is None or image is None or made is None:
             estimates = self.conf["ESTIMATES_USD"]
             return Decimal(estimates.get(quality, estimates["medium"]))
         rates = self.conf["TOKEN_RATES_USD"]

@@ -17,6 +17,7 @@ from typing import Any
 from providers import errors, shapes
 from providers.base import Call, Made, Provider
 from providers.errors import ProviderError
+from providers.numbers import amount
 from providers.transport import JSON_BYTES, Answer, Outgoing, clamp_wait, error_for, retry_after_s
 from providers.wire import Deadline
 
@@ -36,7 +37,6 @@ SCHEMA = {
     "additionalProperties": False,
 }
 
-MOST = 10_000  # dollars or seconds: beyond that a number in an answer is nonsense
 _FENCE = re.compile(r"\s*```(?:json)?\s*(.*?)\s*```\s*", re.DOTALL)
 _SOUND_ENDS = (None, "stop")
 _BY_TYPE: Mapping[str, type[errors._Decided]] = {
@@ -117,12 +117,12 @@ class OpenRouter(Provider):
     def _cost(self, usage: object) -> Decimal:
         """What the answer says that we were charged, and a company whose key is our own besides; else the estimate."""
         said = usage if isinstance(usage, dict) else {}
-        cost = _amount(said.get("cost"))
+        cost = amount(said.get("cost"))
         if cost is None:
             return Decimal(self.conf["CHECK_USD"])
         details = said.get("cost_details")
         if said.get("is_byok") is True and isinstance(details, dict):
-            cost += _amount(details.get("upstream_inference_cost")) or 0
+            cost += amount(details.get("upstream_inference_cost")) or 0
         return cost
 
     def headers(self) -> dict[str, str]:
@@ -140,7 +140,7 @@ class OpenRouter(Provider):
         metadata, availability = (_dict(fault.get(key)) for key in ("metadata", "availability"))
         kind = str(metadata.get("error_type") or fault.get("error_type") or availability.get("code") or "")
         wait = retry_after_s(headers)
-        if wait is None and (seconds := _amount(availability.get("retry_after"))) is not None:
+        if wait is None and (seconds := amount(availability.get("retry_after"))) is not None:
             wait = clamp_wait(float(seconds))
         if kind in _GUARDED or any(metadata.get(key) for key in _GUARD):
             return _no_verdict(detail, status)
@@ -182,7 +182,7 @@ def _verdict(choice: Mapping[str, Any]) -> dict[str, Any]:
         raise _no_verdict(f"not JSON: {content[:200]!r}") from error
     if not isinstance(said, dict):
         raise _no_verdict(f"not an object: {content[:200]!r}")
-    confidence = _amount(said.get("confidence"))
+    confidence = amount(said.get("confidence"))
     return {
         "has_text": said.get("has_text") is not False,
         "has_annotations": said.get("has_annotations") is not False,
@@ -196,10 +196,3 @@ def _first(found: object) -> Mapping[str, Any]:
 
 def _dict(found: object) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
-
-
-def _amount(value: object) -> Decimal | None:
-    """A number of a sane size, None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MOST:  # no NaN either
-        return None
-    return Decimal(str(value))

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from providers import errors, secrets, shapes, sniff, webhooks
+from providers import errors, numbers, secrets, shapes, sniff, webhooks
 from providers.adapters.replicate_models import MODELS, Model
 from providers.base import Call, Made, Pending, Provider
 from providers.errors import ProviderError
@@ -29,6 +29,7 @@ from providers.wire import Deadline
 SIGNING_SECRET = "replicate-webhook"
 # Up to here a picture goes along inside the call; the vendor wants larger ones uploaded first.
 INLINE_BYTES = 256 * 1024
+MOST_SECONDS = 7 * 24 * 3600  # longer has no call been at work
 
 _ID = re.compile(r"[\w-]{1,100}")
 _PERCENT = re.compile(r"(\d{1,3})%\|")
@@ -181,9 +182,9 @@ class Replicate(Provider):
         """The list price of a picture, or for a model billed by time its seconds of hardware."""
         if price := self.conf["PICTURE_USD"].get(name):
             return Decimal(price)
-        seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
+        seconds = numbers.amount(metrics.get("predict_time"), MOST_SECONDS) if isinstance(metrics, dict) else None
         rate = Decimal(self.conf["SECOND_USD"].get(name, self.conf["SECOND_USD"][""]))
-        return round(Decimal(str(seconds)) * rate, 6) if isinstance(seconds, int | float) else Decimal(0)
+        return round((seconds or 0) * rate, 6)
 
     # --- Webhooks --------------------------------------------------------------------------------
 
@@ -276,7 +277,6 @@ def _progress(body: Mapping[str, Any]) -> int | None:
 def _seed(body: Mapping[str, Any]) -> int | None:
     """The seed that the run's log names, else the one that was asked for."""
     if found := _SEED.search(str(body.get("logs") or "")):
-        return int(found[1])
+        return numbers.seed(found[1])
     asked = body.get("input")
-    seed = asked.get("seed") if isinstance(asked, dict) else None
-    return seed if isinstance(seed, int) else None
+    return numbers.seed(asked.get("seed")) if isinstance(asked, dict) else None

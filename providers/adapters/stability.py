@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from providers import errors, sniff, windows
+from providers import errors, numbers, sniff, windows
 from providers.adapters.stability_endpoints import ENDPOINTS, Endpoint
 from providers.base import Call, Made, Pending, Provider
 from providers.errors import ProviderError
@@ -80,7 +80,7 @@ class Stability(Provider):
             files=(file,),
             cost_usd=self._cost(endpoint.price or self._model(endpoint, call)),
             model=call.model,
-            seed=int(seed) if seed.isdecimal() else None,
+            seed=numbers.seed(seed),
             extra={"ignored": endpoint.ignored(call.inputs)},
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
@@ -97,7 +96,7 @@ def _first(task: Mapping[str, Any], *names: str) -> object:
 
 def progress(task: Mapping[str, Any]) -> int | None:
     value = task.get("progress")
-    return max(0, min(99, int(value))) if isinstance(value, int | float) and math.isfinite(value) else None
+    return int(max(0, min(99, value))) if isinstance(value, int | float) and value == value else None
 
 
 def credits(task: Mapping[str, Any]) -> Decimal | None:
@@ -129,4 +128,4 @@ def task_of(body: bytes) -> str:
 
 
 def _number(code: object) -> int:
-    return int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else -1
+    return int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal() and len(code) < 9) else -1
