@@ -81,7 +81,8 @@ def plain_mask(mask: bytes, size: tuple[int, int]) -> bytes:
 def reduced(picture: bytes, longest: int) -> bytes:
     """A JPEG of the picture, no side longer than `longest`, for models that only look. Raises ValueError."""
     flat = _flat(picture, "white", "RGB")
-    flat.thumbnail((longest, longest), reducing_gap=2.0)
+    # Every pixel counts in this filter too, at a third of the finest one's cost.
+    flat.thumbnail((longest, longest), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return _packed(flat, "JPEG", quality=90)
 
 

@@ -166,30 +166,35 @@ def told_beside(request_id: UUID, group: str = "") -> dict[str, str]:
 
 
 def item_ended(change: Change, item: Item) -> None:
-    """Let the next bundle begin, and close the request when this was its last open item."""
-    if item.bundle is not None:
+    """Let the next bundle begin when this was the last open item of its own, and close the request likewise."""
+    bundle_ended = item.bundle is None or not _is_open(change, item.bundle)
+    if item.bundle is not None and bundle_ended:
         release_bundles(change)
     close_if_done(change)
-    if change.is_mirrored and not _is_open(change, item.bundle):
+    if change.is_mirrored and bundle_ended:
         mirror_later(change.request_id, change.next_seq, change.now)
 
 
-def _is_open(change: Change, bundle: int | None) -> bool:
-    others = Item.objects.filter(request_id=change.request_id, bundle=bundle, status__in=states.OPEN)
-    return bundle is not None and others.exists()
+def _is_open(change: Change, bundle: int) -> bool:
+    return Item.objects.filter(request_id=change.request_id, bundle=bundle, status__in=states.OPEN).exists()
 
 
 def mirror_later(request_id: UUID, seq: int, at: datetime) -> None:
     """Have the side files of a request written anew by a chore. Must run inside a transaction.
 
-    A chore of its own for each seq: one that runs already may have read the rows before this commit.
+    One that waits already is enough, if it can be kept from beginning before this commit; one that runs may have
+    read the rows by now, so another must follow it.
     """
-    Chore.objects.get_or_create(
-        kind="mirror",
-        key=f"{request_id}:{seq}",
-        done_at=None,
-        defaults={"args": {"request_id": str(request_id), "seq": seq}, "run_after": at},
+    waiting = Chore.objects.filter(
+        kind="mirror", key__startswith=f"{request_id}:", done_at=None, lease_until=None, run_after__lte=at
     )
+    if chore := waiting.select_for_update(skip_locked=True).first():
+        Chore.objects.filter(pk=chore.pk).update(args={**chore.args, "seq": max(seq, chore.args["seq"])})
+    else:
+        args = {"request_id": str(request_id), "seq": seq}
+        Chore.objects.get_or_create(
+            kind="mirror", key=f"{request_id}:{seq}", done_at=None, defaults={"args": args, "run_after": at}
+        )
     queue.ring_after_commit(1)
 
 

@@ -22,6 +22,11 @@ GENERATE, VERIFY = "generate", "verify"
 OPEN = (RequestStatus.QUEUED, RequestStatus.RUNNING)
 # Attempts that were calls which came to an end; the others waited for room, were passed on or never went out.
 CALLED = (Outcome.MADE, Outcome.ADOPTED, Outcome.FAILED, Outcome.LOST, Outcome.LATE)
+# What a document needs of an attempt.
+READ = (
+    *("item", "round", "step", "pass_no", "model", "operation", "outcome", "said"),
+    *("cost_usd", "started_at", "ended_at"),
+)
 # The desk's codes that the contract knows by the same word.
 SAME_CODES = ("CONTENT_REJECTED", "STORAGE_ERROR")
 KEY_CODES = ("PROVIDER_AUTH",)
@@ -206,7 +211,7 @@ def of(session: StorySession) -> Run:
         raise LookupError("this session has no run")
     items = list(Item.objects.filter(request=request).order_by("index"))
     attempts: dict[int, list[Attempt]] = {}
-    for attempt in Attempt.objects.filter(item__in=items).order_by("pk"):
+    for attempt in Attempt.objects.filter(item__in=items).only(*READ).order_by("pk"):
         attempts.setdefault(attempt.item_id, []).append(attempt)
     images: dict[int, list[Image]] = {}
     for item in items:
