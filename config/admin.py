@@ -10,6 +10,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from config.approvals import ApprovalAdmin as ApprovalAdmin
 from config.models import StaffAct, User
 from config.staff import ReadOnlyAdmin
 

@@ -1,4 +1,5 @@
-"""The people and the two tables that belong to no app: answers kept for repeats, and staff's acts.
+"""The people and the tables that belong to no app: answers kept for repeats, staff's acts and what waits for a second
+one's yes.
 
 The user model cannot be changed once tables exist, so it lives in an app of its own from the start.
 """
@@ -76,3 +77,48 @@ class StaffAct(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verb} {self.subject}"
+
+
+class Approval(models.Model):
+    """A verb that moves more credits than one member of staff may alone: it waits for another one's yes or no.
+
+    model, row: what it is about, by `app.model` and primary key. values: the form's own fields.
+    """
+
+    verb = models.CharField(max_length=40)
+    model = models.CharField(max_length=80)
+    row = models.CharField(max_length=40)
+    subject = models.CharField(max_length=120, db_index=True)
+    described = models.CharField(max_length=500)
+    credits = models.IntegerField(help_text="that would move, as it was asked")
+    values = models.JSONField(default=dict)
+    reason = models.CharField(max_length=500)
+    form_key = models.CharField(max_length=36)
+    asked_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField(auto_now_add=True)
+    decided_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+", null=True, blank=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    is_approved = models.BooleanField(null=True, blank=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [("decide_approval", "Can approve or decline what others asked for")]
+        constraints = [
+            models.UniqueConstraint(fields=["form_key", "subject", "verb"], name="a_form_asks_once"),
+            models.CheckConstraint(
+                condition=Q(decided_at__isnull=True, decided_by__isnull=True, is_approved__isnull=True)
+                | Q(decided_at__isnull=False, decided_by__isnull=False, is_approved__isnull=False),
+                name="a_decision_has_a_name",
+            ),
+            models.CheckConstraint(
+                condition=Q(decided_by__isnull=True) | ~Q(decided_by=models.F("asked_by")),
+                name="nobody_decides_their_own",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["-asked_at"], name="approval_open", condition=Q(decided_at__isnull=True)),
+            models.Index(fields=["-asked_at"], name="approval_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.described}"

@@ -5,6 +5,9 @@ its own, calls one function for each chosen row, and writes a StaffAct beside it
 who, when, on what, why, and what came of it. Each form carries a one-time key, so that a double click
 acts once and the second answer tells what the first one did.
 
+What moves more credits than STAFF_CREDITS_ALONE is not done but kept as an Approval, for another member of staff
+to say yes or no to (`config.approvals`).
+
 Must know no app: the rooms bring their verbs.
 """
 
@@ -17,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, cast
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -35,7 +39,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from config.models import StaffAct, User
+from config.models import Approval, StaffAct, User
 
 # Rows that one confirmation may name; more is work for a chore.
 MOST_ROWS = 200
@@ -49,16 +53,21 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """What a member of staff asked for. `values` are the form's own fields, beside the reason."""
+    """What a member of staff asked for, and who approved it where two are needed.
+
+    `values` are the form's own fields, beside the reason.
+    """
 
     actor: User
     reason: str
     form_key: str
     values: dict[str, Any] = field(default_factory=dict)
+    approved_by: str = ""
 
     @property
     def by(self) -> str:
-        return self.actor.get_username()
+        name = self.actor.get_username()
+        return f"{name}, approved by {self.approved_by}"[:150] if self.approved_by else name
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,8 @@ class Verb:
     """name: in the address and in the StaffAct. question: what the confirmation page asks.
 
     done, missed: how the result is told, as in "3 cancelled, 2 had already ended". credits: what moved
-    credits are called. applies: is the button worth showing for this row? The verb itself decides again.
+    credits are called. applies: is the button worth showing for this row? The verb itself decides again. weighs: how
+    many credits it would move, for the rule of two.
     """
 
     name: str
@@ -112,6 +122,7 @@ class Verb:
     credits: str = "credits given back"
     form: type[ReasonForm] = ReasonForm
     applies: Callable[[Any], bool] = lambda row: True
+    weighs: Callable[[Any, Order], int] | None = None
     is_dangerous: bool = False
     is_for_many: bool = True
 
@@ -141,6 +152,36 @@ def act(verb: Verb, row: models.Model, subject: str, order: Order) -> Outcome:
             outcome={**asked, **asdict(outcome), "form": order.form_key},
         )
         return outcome
+
+
+def needs_second(verb: Verb, rows: Iterable[Any], order: Order) -> bool:
+    """Does this form move more credits than one member of staff may alone?"""
+    limit: int = settings.STAFF_CREDITS_ALONE
+    return bool(limit and verb.weighs and sum(abs(verb.weighs(row, order)) for row in rows) > limit)
+
+
+def ask_second(verb: Verb, row: models.Model, subject: str, described: str, order: Order) -> None:
+    """Let a verb wait for somebody else's yes. Once per form."""
+    with transaction.atomic():
+        asked, is_new = Approval.objects.get_or_create(
+            form_key=order.form_key,
+            subject=subject,
+            verb=verb.name,
+            defaults={
+                "model": row._meta.label_lower,
+                "row": str(row.pk),
+                "described": described[:500],
+                "credits": verb.weighs(row, order) if verb.weighs else 0,
+                "values": order.values,
+                "reason": order.reason,
+                "asked_by": order.actor,
+            },
+        )
+        if is_new:
+            outcome = {"approval": asked.pk, "credits": asked.credits, "form": order.form_key}
+            StaffAct.objects.create(
+                actor=order.actor, verb=f"ask-{verb.name}", subject=subject, reason=order.reason, outcome=outcome
+            )
 
 
 def note(request: HttpRequest, verb: str, subject: str, **outcome: Any) -> None:
@@ -259,9 +300,17 @@ class VerbAdmin(ReadOnlyAdmin):
         messages.error(request, f"At most {MOST_ROWS} rows at a time: choose fewer.")
         return None
 
-    def _act_on_all(self, request: HttpRequest, verb: Verb, rows: Iterable[Any], values: dict[str, Any]) -> None:
+    def _act_on_all(self, request: HttpRequest, verb: Verb, rows: Sequence[Any], values: dict[str, Any]) -> None:
         """Each row in a transaction of its own: locks of several requests in one would cross those of the workers."""
         order = Order(cast(User, request.user), values.pop("reason"), str(values.pop("form_key")), values)
+        if needs_second(verb, rows, order):
+            for row in rows:
+                ask_second(verb, row, self.subject_of(row), self.describe(row), order)
+            messages.warning(
+                request,
+                f"More than {settings.STAFF_CREDITS_ALONE} credits: this waits for a second one of the staff to approve.",
+            )
+            return
         total = Outcome()
         for row in rows:
             try:

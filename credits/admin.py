@@ -81,6 +81,7 @@ class AccountAdmin(VerbAdmin):
             "was credited before",
             credits="credits granted",
             form=AmountForm,
+            weighs=lambda account, order: int(order.values["credits"]),
         ),
         Verb(
             "adjust",
@@ -93,6 +94,7 @@ class AccountAdmin(VerbAdmin):
             "was adjusted before",
             credits="credits moved",
             form=AdjustForm,
+            weighs=lambda account, order: int(order.values["credits"]),
             is_for_many=False,
             is_dangerous=True,
         ),

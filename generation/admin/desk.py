@@ -14,7 +14,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 
-from config.models import StaffAct
+from config.models import Approval, StaffAct
 from generation.admin import charts
 from generation.admin.names import provider_name
 from generation.figures import CRITICAL_RATE, WARNING_RATE
@@ -59,6 +59,7 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "workers": _workers(tick, now),
         "week": [{**one, "date": date.fromisoformat(one["day"])} for one in tick["week"]],
         "audit": AuditRun.objects.order_by("-at").first(),
+        "approvals": Approval.objects.filter(decided_at=None).count(),
         "acts": list(StaffAct.objects.select_related("actor").order_by("-at")[:6]),
     }
 

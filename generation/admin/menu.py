@@ -30,6 +30,7 @@ GROUPS: tuple[Group, ...] = (
             ("Accounts", "account_balance_wallet", "credits_account_changelist"),
             ("Ledger", "receipt_long", "credits_entry_changelist"),
             ("Prices", "sell", "credits_price_changelist"),
+            ("Approvals", "rule", "config_approval_changelist"),
         ),
     ),
     (

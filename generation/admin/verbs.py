@@ -168,6 +168,15 @@ def _is_held_by_staff(item: Item) -> bool:
     return item.status == ItemStatus.HELD and item.hold_reason == HoldReason.STAFF
 
 
+def _request_refund(request: Any, order: Order) -> int:
+    sums = request.sums or {"charged": 0, "refunded": 0}
+    return order.values["credits"] or sums["charged"] - sums["refunded"]
+
+
+def _item_refund(item: Item, order: Order) -> int:
+    return order.values["credits"] or item.charged - item.refunded
+
+
 CANCEL, RETRY, HOLD, REFUND, PRIORITISE = (
     "generation.cancel_request",
     "generation.retry_request",
@@ -233,6 +242,7 @@ REQUEST_VERBS = (
         "refunded",
         "had nothing left to refund",
         form=RefundForm,
+        weighs=_request_refund,
     ),
     Verb(
         "cancel",
@@ -306,6 +316,7 @@ ITEM_VERBS = (
         "had nothing left to refund",
         form=RefundForm,
         applies=lambda item: item.charged > item.refunded,
+        weighs=_item_refund,
     ),
     Verb(
         "cancel",

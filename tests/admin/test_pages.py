@@ -34,6 +34,7 @@ LISTS = (
     "credits_entry",
     "credits_price",
     "providers_lane",
+    "config_approval",
     "config_user",
     "config_staffact",
 )
