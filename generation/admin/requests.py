@@ -14,7 +14,7 @@ from django.utils import timezone
 from unfold.decorators import display
 
 from config.models import User
-from config.staff import VerbAdmin
+from config.staff import Verb, VerbAdmin
 from generation.admin import story
 from generation.admin.filters import DoorFilter, LaneFilter
 from generation.admin.names import ITEM_COLOURS, REQUEST_COLOURS, provider_name
@@ -53,6 +53,10 @@ class StoryAdmin(VerbAdmin):
         """What stands on top of the page: name -> value."""
         raise NotImplementedError
 
+    def item_verbs(self, request: HttpRequest) -> list[Verb]:
+        """Verbs to offer beside each item: none where the page's own verbs are about it."""
+        return []
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """None: the story says it all, and there is nothing to edit."""
         return []
@@ -64,6 +68,8 @@ class StoryAdmin(VerbAdmin):
         context = {**(extra_context or {})}
         if row is not None and self.has_view_permission(request, row):
             told = self.story_of(row, request.build_absolute_uri("/"))
+            for one in told.items:
+                one.verbs = [verb for verb in self.item_verbs(request) if verb.applies(one.item)]
             names = {attempt.provider for one in told.items for attempt in one.attempts}
             context |= {
                 "story": told,
@@ -101,6 +107,9 @@ class RequestAdmin(StoryAdmin):
 
     def story_of(self, row: Request, base_url: str) -> story.Story:
         return story.of_request(row, base_url)
+
+    def item_verbs(self, request: HttpRequest) -> list[Verb]:
+        return [verb for verb in ITEM_VERBS if request.user.has_perm(verb.permission)]
 
     def facts_of(self, row: Any) -> dict[str, Any]:
         return {

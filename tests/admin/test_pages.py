@@ -16,7 +16,7 @@ from config.models import User
 from credits.models import Account
 from generation import audit, engine, queue
 from generation.live import pulse
-from generation.models import Chore, Item, Request
+from generation.models import Asset, AssetKind, Chore, Item, Request
 from tests.pages import NASTY, finish, live_nodes, submit
 
 pytestmark = pytest.mark.django_db
@@ -86,7 +86,18 @@ def test_a_requests_story_costs_the_same_for_few_items_and_many(staff: Client, m
     few = reverse("admin:generation_request_change", args=[finish(submit(rich, 3)).pk])
     many = reverse("admin:generation_request_change", args=[finish(submit(rich, 30)).pk])
     queries(staff, few)
-    assert queries(staff, few) == queries(staff, many) <= 16
+    assert queries(staff, few) == queries(staff, many) <= 18
+
+
+def test_models_pictures_and_verbs_stand_beside_their_item(staff: Client, alice: User) -> None:
+    request = finish(submit(alice))
+    item = request.items.get()
+    Asset.objects.filter(item=item, kind=AssetKind.IMAGE).update(kind=AssetKind.MODEL, name="chair")
+    page = staff.get(reverse("admin:generation_request_change", args=[request.pk])).text
+    assert f'label="Model of {item.public_id}"' in page
+    assert "Download model chair" in page
+    assert f"{reverse('admin:generation_item_verb', args=['refund'])}?row={item.pk}" in page
+    assert f"{reverse('admin:generation_item_verb', args=['cancel'])}?row={item.pk}" not in page
 
 
 def test_every_row_has_a_page(staff: Client, alice: User) -> None:
