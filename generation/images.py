@@ -68,6 +68,14 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Small:
+    """What small picture is wanted: one that fits into a square of `pixels`, or a PNG that covers it."""
+
+    pixels: int
+    covers: bool = False
+
+
+@dataclass(frozen=True)
 class LaidDown:
     """A checked picture on disk. Who takes it closes it."""
 
@@ -83,20 +91,20 @@ class LaidDown:
         self.body.close()
 
 
-def check(body: BinaryIO, *, thumbnail_px: int = 0) -> Picture:
+def check(body: BinaryIO, *, small: Small | None = None) -> Picture:
     """Decode a picture whole, cut its metadata out and turn it upright. Raises BadPicture.
 
-    Costs one decoding, and an encoding only when the picture must be turned. thumbnail_px: make its thumbnail of
-    that size too, while it lies decoded, for the `thumbnail` that this thread asks for next.
+    Costs one decoding, and an encoding only when the picture must be turned. small: make its thumbnail too, while it
+    lies decoded, for the `thumbnail` that this thread asks for next.
     """
     with _opened(body) as (image, data):
-        return _checked(image, data, thumbnail_px)
+        return _checked(image, data, small)
 
 
-def check_to_keep(body: BinaryIO, *, thumbnail_px: int = 0) -> Picture | LaidDown:
+def check_to_keep(body: BinaryIO, *, small: Small | None = None) -> Picture | LaidDown:
     """As `check`, and lay a big one down on disk: threads that wait for the store hold none of them in memory."""
     with _opened(body) as (image, data):
-        picture = _checked(image, data, thumbnail_px)
+        picture = _checked(image, data, small)
         if picture.size_bytes <= HELD_BYTES:
             return picture
         file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  who takes it closes it
@@ -109,19 +117,19 @@ def check_to_keep(body: BinaryIO, *, thumbnail_px: int = 0) -> Picture | LaidDow
     return LaidDown(file, *about, picture.size_bytes, picture.sha256)
 
 
-def _checked(image: Image.Image, data: bytes, thumbnail_px: int) -> Picture:
-    small = None
+def _checked(image: Image.Image, data: bytes, small: Small | None) -> Picture:
+    made = None
     kind = "JPEG" if image.format == SEVERAL_JPEGS else str(image.format)
     turned = image.getexif().get(ORIENTATION_TAG, 1) not in (0, 1)
     image.load()
     if turned:
         data = _encoded(ImageOps.exif_transpose(image), kind)
-    elif thumbnail_px:
-        small = _shrunk(image, thumbnail_px)
+    elif small:
+        made = _made_small(image, small)
     width, height = (image.height, image.width) if turned and _swaps_sides(image) else image.size
     data = _without_metadata(data, kind)
     digest = hashlib.sha256(data).hexdigest()
-    _last.thumbnail = (digest, thumbnail_px, small)
+    _last.thumbnail = (digest, small, made)
     return Picture(data, Image.MIME[kind], EXTENSIONS[kind], width, height, digest)
 
 
@@ -145,24 +153,26 @@ def as_png(body: BinaryIO) -> Picture:
         return packed(upright if upright.mode in PNG_MODES else upright.convert("RGB"), "PNG")
 
 
-def thumbnail(body: BinaryIO, pixels: int) -> Picture:
-    """Make a small picture that fits into a square of `pixels`: a JPEG, or a WebP of what is not opaque. Raises
-    BadPicture.
+def thumbnail(body: BinaryIO, pixels: int, *, covers: bool = False) -> Picture:
+    """Make a small picture that fits into a square of `pixels`: a JPEG, or a WebP of what is not opaque. covers: a PNG
+    that fills the square, cut around the picture's middle. Raises BadPicture.
 
     Costs one decoding; none when this thread made it while checking that picture last.
     """
-    digest, made_px, made = vars(_last).pop("thumbnail", ("", 0, None))
-    if made and made_px == pixels and digest == _digest(body):
+    wanted = Small(pixels, covers)
+    digest, made_small, made = vars(_last).pop("thumbnail", ("", None, None))
+    if made and made_small == wanted and digest == _digest(body):
         return made
     with _opened(body) as (image, _):
         image.draft("RGB", (pixels * 2, pixels * 2))
-        return _shrunk(image, pixels)
+        return _made_small(image, wanted)
 
 
-def cover(body: BinaryIO, pixels: int) -> Picture:
-    """Make a square PNG that the picture covers, cut around its middle. Raises BadPicture. Costs one decoding."""
-    with opened(body) as (image,):
-        return packed(ImageOps.fit(image, (pixels, pixels), Image.Resampling.BOX), "PNG")
+def _made_small(image: Image.Image, wanted: Small) -> Picture:
+    if not wanted.covers:
+        return _shrunk(image, wanted.pixels)
+    small = ImageOps.fit(image, (wanted.pixels, wanted.pixels), Image.Resampling.BOX)
+    return packed(small, "PNG", compress_level=3)
 
 
 def framed(body: BinaryIO | IO[bytes], size: tuple[int, int]) -> Picture:

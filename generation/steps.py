@@ -12,6 +12,7 @@ from django.conf import settings
 
 from generation import composing, exports, images, meshes, posemap, rendering, shrinking, storage
 from generation.models import AssetKind, Item
+from generation.plan import StepPlan
 
 PUBLISH = "publish"
 
@@ -85,9 +86,21 @@ def make_thumbnail(item: Item) -> Sequence[Piece]:
         if "preview" not in made:
             return [Piece(AssetKind.THUMBNAIL, _drawn(made["key"]))]
         made = made["preview"]
-    small = images.cover if item.step_plan.inputs.get("cover") else images.thumbnail
     with storage.open_file(made["key"]) as body:
-        return [Piece(AssetKind.THUMBNAIL, small(body, settings.THUMBNAIL_PIXELS))]  # type: ignore[arg-type]
+        small = images.thumbnail(body, settings.THUMBNAIL_PIXELS, covers=_covers(item.step_plan))  # type: ignore[arg-type]
+        return [Piece(AssetKind.THUMBNAIL, small)]
+
+
+def small_after(item: Item) -> images.Small | None:
+    """The small picture that the next step makes of what the current one leaves, if that is what follows."""
+    following = item.step_after(item.results)
+    if following == len(item.steps) or item.steps[following]["name"] != "thumbnail":
+        return None
+    return images.Small(settings.THUMBNAIL_PIXELS, _covers(item.plan_of(following)))
+
+
+def _covers(plan: StepPlan) -> bool:
+    return bool(plan.inputs.get("cover"))
 
 
 def _drawn(key: str) -> images.Picture:

@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
@@ -27,7 +26,7 @@ from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone, end_attempt
 from generation.models import Asset, AssetKind, Attempt, Item, ItemStatus, Outcome, Stage, rows
 from generation.plan import INTERNAL, WEIGHTS
-from generation.steps import File, Piece, kind_of
+from generation.steps import File, Piece, kind_of, small_after
 from providers.base import Made, MadeFile, Pending
 from providers.errors import AnswerLost, BadAnswer
 
@@ -61,36 +60,36 @@ def checked(claim: Claim, made: Made) -> Result:
     Raises BadAnswer after writing down what it cost. Takes the files over.
     """
     item, files = claim.item, {file.role: file for file in reversed(made.files)}
-    thumbnail_px = settings.THUMBNAIL_PIXELS if item.goes_on_with_us else 0
+    small = small_after(item)
     try:
         if "result" not in files:
             raise images.BadPicture("no file in the answer")
-        file = _judged(kind_of(item.step_name, item.step_plan.operation), files["result"], thumbnail_px)
+        file = _judged(kind_of(item.step_name, item.step_plan.operation), files["result"], small)
     except (images.BadPicture, meshes.BadModel) as fault:
         for made_file in made.files:
             made_file.body.close()
         Attempt.objects.filter(pk=claim.attempt_id).update(cost_usd=made.cost_usd)
         raise BadAnswer(detail=str(fault)) from None
     key = storage.work_key(item, item.step_name, claim.fence, file.file.extension)
-    pieces = {key: file, **_preview(key, files.get(PREVIEW), thumbnail_px)}
+    pieces = {key: file, **_preview(key, files.get(PREVIEW), small)}
     return Result(pieces, made.cost_usd, made.seed, made.model, made.extra.get("ignored", ()))
 
 
-def _judged(kind: AssetKind | None, made: MadeFile, thumbnail_px: int) -> Piece:
+def _judged(kind: AssetKind | None, made: MadeFile, small: images.Small | None) -> Piece:
     if kind is None:
         raise LookupError("this step leaves no file")
     if kind is AssetKind.MODEL:
         return Piece(kind, meshes.check(made.body, made.size_bytes, made.sha256))
     with made.body:
-        return Piece(kind, images.check_to_keep(made.body, thumbnail_px=thumbnail_px))
+        return Piece(kind, images.check_to_keep(made.body, small=small))
 
 
-def _preview(key: str, made: MadeFile | None, thumbnail_px: int) -> dict[str, Piece]:
+def _preview(key: str, made: MadeFile | None, small: images.Small | None) -> dict[str, Piece]:
     """The picture of a model that its vendor rendered, if there is one and it can be used."""
     if made is None:
         return {}
     try:
-        piece = _judged(AssetKind.PREVIEW, made, thumbnail_px)
+        piece = _judged(AssetKind.PREVIEW, made, small)
     except images.BadPicture as fault:
         log.warning("a preview is left out: %s", fault, extra={"key": key})
         return {}
@@ -172,11 +171,11 @@ def adopted(item: Item, old: Attempt) -> Result | None:
         return None
     kind = kind_of(item.step_name, item.step_plan.operation)
     made = MadeFile(storage.open_file(old.key), old.content_type, size_bytes, old.sha256)  # type: ignore[arg-type]
-    pieces = {old.key: _judged(kind, made, 0)}
+    pieces = {old.key: _judged(kind, made, None)}
     for extension in images.EXTENSIONS.values() if kind is AssetKind.MODEL else ():
         key = storage.key_beside(old.key, PREVIEW, extension)
         with contextlib.suppress(storage.KeyMissing):
-            pieces |= _preview(old.key, MadeFile(storage.open_file(key), "", 0, ""), 0)  # type: ignore[arg-type]
+            pieces |= _preview(old.key, MadeFile(storage.open_file(key), "", 0, ""), None)  # type: ignore[arg-type]
     result = Result(pieces, Decimal(0), old.seed, old.model)
     result.close()
     return result

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageChops, ImageCms, PngImagePlugin
 
 from generation import images
-from generation.images import BadPicture
+from generation.images import BadPicture, Small
 from providers.simulator import pictures
 from tests.generation.support import picture
 
@@ -247,13 +247,26 @@ def test_no_thumbnail_of_what_is_no_picture() -> None:
 
 def test_a_picture_just_checked_is_not_decoded_again_for_its_thumbnail(monkeypatch: pytest.MonkeyPatch) -> None:
     afresh = images.thumbnail(io.BytesIO(picture("PNG", (900, 600))), 400)
-    checked = images.check(io.BytesIO(picture("PNG", (900, 600))), thumbnail_px=400)
+    checked = images.check(io.BytesIO(picture("PNG", (900, 600))), small=Small(400))
     monkeypatch.setattr(images, "_opened", lambda data: pytest.fail("it was decoded again"))
     assert images.thumbnail(checked.body, 400) == afresh
 
 
+def test_a_picture_just_checked_is_not_decoded_again_for_a_cover(monkeypatch: pytest.MonkeyPatch) -> None:
+    afresh = images.thumbnail(io.BytesIO(picture("PNG", (900, 600))), 400, covers=True)
+    assert (afresh.width, afresh.height, afresh.content_type) == (400, 400, "image/png")
+    checked = images.check(io.BytesIO(picture("PNG", (900, 600))), small=Small(400, covers=True))
+    monkeypatch.setattr(images, "_opened", lambda data: pytest.fail("it was decoded again"))
+    assert images.thumbnail(checked.body, 400, covers=True) == afresh
+
+
+def test_a_thumbnail_of_another_kind_is_made_afresh() -> None:
+    checked = images.check(io.BytesIO(picture("PNG", (900, 600))), small=Small(400))
+    assert images.thumbnail(checked.body, 400, covers=True).height == 400
+
+
 def test_another_picture_than_the_one_just_checked_is_decoded() -> None:
-    images.check(io.BytesIO(picture("PNG", (900, 600))), thumbnail_px=400)
+    images.check(io.BytesIO(picture("PNG", (900, 600))), small=Small(400))
     assert images.thumbnail(io.BytesIO(picture("PNG", (600, 900))), 400).width == 267
 
 

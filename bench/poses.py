@@ -1,0 +1,112 @@
+"""Poses: the small pictures of one, and a hundred of them against what the provider's own slowness allows."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import time
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import transaction
+from PIL import Image, ImageChops
+
+from bench import desk
+from bench.figures import Figure
+from config.models import User
+from generation import exports, images, posemap, storage
+from generation.doors.poses import orders, plan
+from generation.models import LibraryPose, PoseCategory, PoseProject, Request
+from providers.models import Lane
+from providers.simulator import pictures
+
+EXPORTS = ("instagram_feed", "instagram_story", "tiktok", "shopee_product", "facebook_post")
+ROUNDS = 9
+POSES, DELAY_S = 100, 1.0
+WORKERS, THREADS = 2, 16
+PICTURE_BYTES = 200_000
+# Answers when the picture is there, so that a call holds its thread for as long as it takes.
+PROVIDER, LANE = "stability", "provider_a"
+FIGURE = [(50, 15), (50, 25), (42, 25), (38, 38), (36, 50), (58, 25), (62, 38), (64, 50), (45, 50), (44, 70), (44, 90)]
+FIGURE += [(55, 50), (56, 70), (56, 90), (48, 13), (52, 13), (46, 14), (54, 14)]
+
+
+def measure(scale: float) -> list[Figure]:
+    small = _small_pictures_ms()
+    settings.POSE_PROVIDER_ORDER = [PROVIDER]
+    count = max(WORKERS * THREADS, int(POSES * scale))
+    with desk.running(desk.simulator(delay_s=DELAY_S, picture_bytes=PICTURE_BYTES)) as provider:
+        (person,) = desk.people(1)
+        pose = _library_pose()
+        with desk.running(*desk.workers(WORKERS, threads=THREADS)) as workers:
+            _make(person, pose, 1)
+            before = desk.cpu_s(workers), desk.cpu_s(desk.services()), desk.cpu_s(provider)
+            took_s = _make(person, pose, count)
+            after = desk.cpu_s(workers), desk.cpu_s(desk.services()), desk.cpu_s(provider)
+    ideal_s = count / (WORKERS * THREADS) * DELAY_S
+    shares = [1000 * (now - then) / count for now, then in zip(after, before, strict=True)]
+    return [
+        Figure(
+            f"a thumbnail and {len(EXPORTS)} exports of 1024 x 1024, CPU",
+            statistics.median(small),
+            "ms",
+            limit=400,
+            note=f"median of {ROUNDS}, slowest {max(small):.0f}",
+        ),
+        Figure(
+            f"{count} poses of a {DELAY_S:g} s provider against the ideal {ideal_s:.1f} s",
+            took_s / ideal_s,
+            "times",
+            limit=1.5,
+            note="took {:.1f} s; CPU ms a pose: workers {:.0f}, services {:.0f}, simulator {:.0f}".format(
+                took_s, *shares
+            ),
+        ),
+    ]
+
+
+def _small_pictures_ms() -> list[float]:
+    """CPU of what the steps make of a finished pose, its decoding included."""
+    drawn = _photograph()
+    took = []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        images.thumbnail(io.BytesIO(drawn), settings.THUMBNAIL_PIXELS, covers=True)
+        with images.opened(io.BytesIO(drawn)) as (image,):
+            exports.make(image, EXPORTS, posemap.Box(0.2, 0.1, 0.8, 0.95))
+        took.append(1000 * (time.process_time() - began))
+    return took
+
+
+def _photograph() -> bytes:
+    """A drawing with the grain of a photograph, which costs more to read and to write than flat colours."""
+    with Image.open(io.BytesIO(pictures.draw(pictures.wish("a person in a park", 7, 1024, 1024, "png")).body)) as flat:
+        grain = Image.effect_noise(flat.size, 24).convert("RGB")
+        out = io.BytesIO()
+        ImageChops.soft_light(flat.convert("RGB"), grain).save(out, "PNG")
+    return out.getvalue()
+
+
+def _library_pose() -> LibraryPose:
+    points = [(x / 100, y / 100) for x, y in FIGURE]
+    out = io.BytesIO()
+    posemap.draw_map(points, 1024, 1024).save(out, "PNG")
+    key = storage.pose_key(uuid4(), "map", "bench")
+    storage.save(key, out)
+    category = PoseCategory.objects.get_or_create(name="bench", slug="bench", display_name="Bench")[0]
+    return LibraryPose.objects.create(category=category, name=f"Standing {key[-40:]}", keypoints=points, map_key=key)
+
+
+def _make(person: User, row: LibraryPose, count: int) -> float:
+    """Have so many variations of a pose made as one generation; return the seconds from its first claim to its end."""
+    Lane.objects.filter(name=LANE).update(cap=WORKERS * THREADS)
+    project = PoseProject.objects.create(owner=person, name="Bench", avatar_source="UPLOAD")
+    pose = plan.LibraryPose(row.pk, row.name, row.description, row.keypoints, row.map_key)
+    wish = plan.Wish(person.pk, project.pk, plan.GALLERY, (pose,), count=count)
+    with desk.all_at_once(), transaction.atomic():
+        order = orders.submit(wish, [])
+    desk.await_end(Request.objects.count(), 120)
+    order.refresh_from_db()
+    assert order.started_at
+    assert order.finished_at
+    return (order.finished_at - order.started_at).total_seconds()
