@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -24,13 +25,17 @@ from generation.engine.keeping import park
 from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome, Stage
 from providers import registry
 from providers.base import Call, Made, Pending, Ready
-from providers.errors import ProviderError, ProviderTimeout
+from providers.errors import NetworkError, ProviderError, ProviderTimeout, RateLimited
 
 log = logging.getLogger(__name__)
 
 MOST_PER_ROUND = 50
 # While a round asks, nobody else polls its attempts; a crash in it delays them by this much.
 ROUND_S = 60
+# How long a question that failed waits, when the vendor does not say.
+ASK_AGAIN_S = 5.0
+# Errors of a question after which the vendor's other parked calls need not be asked about either.
+DEAF = (NetworkError, ProviderTimeout, RateLimited)
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,18 @@ class Parked:
     attempt: Attempt
     item: Item
 
+    @property
+    def is_over(self) -> bool:
+        """Has it been parked for as long as its step allows?"""
+        return self.attempt.park_until is not None and self.attempt.park_until <= timezone.now()
+
 
 def poll() -> int:
     """Ask one provider about its due parked calls, at most 50, up to the first that has ended; return how many.
 
     The others are left to whoever is free: to keep a result takes longer than to ask, and of those that began
-    together many end together. Two queries for the round (take, write), and where a call ended one more and a change.
+    together many end together. A vendor that does not answer is asked about none of them for a while: each question
+    could hold this thread to its time-out. Two queries for the round (take, write), and where it ended early more.
     """
     parked = _take()
     connection.close()
@@ -54,26 +65,51 @@ def poll() -> int:
         answer = _ask(one)
         if isinstance(answer, Pending):
             pending[one.attempt.pk] = one, answer
-            continue
-        _write(pending)
-        _leave(parked[place:])
-        _ended(one, answer)
-        return place
+        elif isinstance(answer, ProviderError) and answer.ask_again and not one.is_over:
+            # Asking failed, not the work.
+            pending[one.attempt.pk] = one, Pending(one.attempt.remote_id, answer.retry_after_s or ASK_AGAIN_S)
+            if isinstance(answer, DEAF):
+                _write(pending)
+                _spare(one.attempt, parked[place:], answer)
+                return place
+        else:
+            _write(pending)
+            _leave(parked[place:])
+            _ended(one, answer)
+            return place
     _write(pending)
     return len(parked)
 
 
 def _ask(one: Parked) -> Made | Ready | Pending | ProviderError:
-    """Ask about one call. Asking that failed ends nothing: it is asked again, until the call's own deadline."""
+    """Ask about one call. One that is at work still when its time is up is given up, but never without this question:
+    after an outage of ours it may be done long since."""
     try:
-        return registry.adapter(one.attempt.provider).poll(one.attempt.remote_id, _call(one))
+        answer = registry.adapter(one.attempt.provider).poll(one.attempt.remote_id, _call(one))
     except ProviderError as error:
-        if error.ask_again and one.attempt.park_until and timezone.now() < one.attempt.park_until:
-            return Pending(one.attempt.remote_id, error.retry_after_s or 5.0)
         return error
     except Exception as bug:
         log.exception("a bug in a poll", extra={"attempt": one.attempt.pk})
         return stumbling.bug_of(bug)
+    if isinstance(answer, Pending) and one.is_over:
+        expired = ProviderTimeout(detail="parked for too long")
+        expired.ask_again = True  # it is at the vendor still
+        return expired
+    return answer
+
+
+def _spare(asked: Attempt, others: Sequence[Parked], error: ProviderError) -> None:
+    """Ask a vendor that does not answer about no other parked call for a while; one without room gets no new ones
+    either. others: those of this round that were not come to."""
+    until = timezone.now() + timedelta(seconds=error.retry_after_s or ASK_AGAIN_S)
+    left = Q(pk__in=[one.attempt.pk for one in others]) | Q(poll_at__lt=until)
+    parked = Attempt.objects.filter(left, stage=Stage.ACCEPTED, ended_at__isnull=True, provider=asked.provider)
+    with transaction.atomic():
+        free = parked.exclude(pk=asked.pk).select_for_update(skip_locked=True).values_list("pk", flat=True)
+        Attempt.objects.filter(pk__in=list(free)).update(poll_at=until)
+    if not error.costs_start:
+        lanes.note_failure(asked.lane, error)
+    connection.close()
 
 
 def _leave(others: Sequence[Parked]) -> None:
@@ -128,8 +164,10 @@ def _call(one: Parked) -> Call:
 
 
 def _ended(one: Parked, answer: Made | Ready | ProviderError) -> None:
-    """Fetch the item back into RUNNING, once, and go on as if the call had just returned."""
-    claim = _fetch(one, goes_on=isinstance(answer, Ready))
+    """Fetch the item back into RUNNING, once, and go on as if the call had just returned. A call that is given up
+    while it is at its vendor is cancelled there, so that two are not paid for."""
+    is_still_there = isinstance(answer, ProviderError) and answer.ask_again is True
+    claim = _fetch(one, goes_on=isinstance(answer, Ready), gives_up=is_still_there)
     if claim is None:
         _record_late(one, answer)
         return
@@ -171,8 +209,9 @@ def _next_call(one: Parked, claim: Claim, ready: Ready) -> None:
         park(claim, answer)
 
 
-def _fetch(one: Parked, *, goes_on: bool = False) -> Claim | None:
-    """Win a parked item back, once. goes_on: its attempt is about to send another call, as when it was claimed."""
+def _fetch(one: Parked, *, goes_on: bool = False, gives_up: bool = False) -> Claim | None:
+    """Win a parked item back, once. goes_on: its attempt is about to send another call, as when it was claimed.
+    gives_up: its call is to be stopped at the vendor."""
     with events.change(one.item.request_id) as change:
         item = closing.locked(change, one.item.pk)
         if item.status != ItemStatus.WAITING or item.fence != one.attempt.fence + 1:
@@ -183,12 +222,14 @@ def _fetch(one: Parked, *, goes_on: bool = False) -> Claim | None:
         item.fence, item.status, item.lease_until = item.fence + 1, ItemStatus.RUNNING, lease
         again = {"stage": Stage.SENT, "remote_id": "", "poll_at": None} if goes_on else {}
         Attempt.objects.filter(pk=one.attempt.pk).update(fence=item.fence, **again)
+        if gives_up:
+            closing.cancel_at_vendor_later(change, one.attempt.pk)
     return Claim(item, one.attempt.pk, item.fence)
 
 
 def _record_late(one: Parked, answer: Made | Ready | ProviderError) -> None:
     """Close the attempt of an item that was taken away while parked; a refusal, or a chain that was not gone on
-    with, proves that nothing was produced.
+    with, proves that nothing was produced. That its time is up, or that asking failed, proves nothing.
 
     Another who asked at the same time may have fetched the item, and is storing what came: the call is theirs.
     """
@@ -200,6 +241,8 @@ def _record_late(one: Parked, answer: Made | Ready | ProviderError) -> None:
     if isinstance(answer, Made):
         end_attempt(one.attempt.pk, Outcome.LATE, None, timezone.now())
         Attempt.objects.filter(pk=one.attempt.pk).update(cost_usd=answer.cost_usd)
+    elif isinstance(answer, ProviderError) and answer.ask_again:
+        end_attempt(one.attempt.pk, Outcome.LATE, answer, timezone.now())
     else:
         error = answer if isinstance(answer, ProviderError) else None
         closing.end_without_result(one.attempt.pk, Outcome.LATE, error)
@@ -217,7 +260,9 @@ WITH news AS MATERIALIZED (
     ORDER BY r.id FOR UPDATE
 ), polled AS (
     UPDATE generation_attempt a
-    SET poll_at = clock_timestamp() + n.wait_s * interval '1 second', progress = n.progress
+    SET poll_at = LEAST(clock_timestamp() + n.wait_s * interval '1 second',
+                        GREATEST(a.park_until, clock_timestamp() + interval '1 second')),
+        progress = n.progress
     FROM news n CROSS JOIN (SELECT count(*) FROM locked) AS first
     WHERE a.id = n.attempt AND a.ended_at IS NULL
     RETURNING a.item_id, n.progress
@@ -266,17 +311,12 @@ def _write(pending: Mapping[int, tuple[Parked, Pending]]) -> None:
             events.hint(owner_id, request_id, item_id, EventKind.PROGRESS, seq)
 
 
-def expire(attempt_id: int) -> None:
-    """End a parked call whose time is up; its item goes on as after any time-out."""
-    attempt = Attempt.objects.select_related("item").get(pk=attempt_id)
-    _ended(Parked(attempt, attempt.item), ProviderTimeout())
-
-
 def cancel_at_vendor(attempt_id: int) -> bool:
-    """Ask the vendor to stop a cancelled item's call; True when it confirms that it stopped before producing."""
+    """Ask the vendor to stop a call that nobody waits for any more: its item was cancelled or has failed, or its time
+    was up, which ended its attempt. True when it confirms that it stopped before producing."""
     attempt = Attempt.objects.get(pk=attempt_id)
     connection.close()
-    if attempt.ended_at or not attempt.remote_id:
+    if not attempt.remote_id or attempt.ended_at and attempt.outcome != Outcome.FAILED:
         return False
     confirmed = registry.adapter(attempt.provider).cancel(attempt.remote_id)
     if confirmed:

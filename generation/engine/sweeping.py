@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from generation import events, lanes
 from generation.claim import fair_rank
-from generation.engine import closing, leases, parts, polling
+from generation.engine import closing, leases, parts
 from generation.figures import figures
 from generation.models import (
     Attempt,
@@ -64,11 +64,10 @@ def release_due() -> int:
 
 
 def expire_deadlines() -> int:
-    """Fail what has taken too long since its first start, and end calls parked for too long."""
-    parked = Attempt.objects.filter(stage=Stage.ACCEPTED, ended_at__isnull=True, park_until__lt=Now())
-    too_long = list(parked.values_list("pk", flat=True)[:MOST_PER_PART])
-    for attempt_id in too_long:
-        polling.expire(attempt_id)
+    """Fail what has taken too long since its first start, and have its parked call cancelled at the vendor.
+
+    Calls that were parked for too long are given up by the poll, which asks once more.
+    """
     late = Item.objects.filter(
         status__in=[ItemStatus.QUEUED, ItemStatus.HELD, ItemStatus.WAITING], deadline_at__lt=Now()
     )
@@ -77,8 +76,11 @@ def expire_deadlines() -> int:
         with events.change(request_id) as change:
             item = closing.locked(change, item_id)
             if item.deadline_at and item.deadline_at < change.now and not item.is_final:
+                parked = Attempt.objects.filter(item=item, stage=Stage.ACCEPTED, ended_at__isnull=True)
+                for attempt_id in parked.values_list("pk", flat=True):
+                    closing.cancel_at_vendor_later(change, attempt_id)
                 parts.give_up(change, item, _why_late(item), deadline_at=None)
-    return len(too_long) + len(rows)
+    return len(rows)
 
 
 def _why_late(item: Item) -> closing.Failure:

@@ -16,7 +16,9 @@ from generation import engine
 from generation.claim import claim
 from generation.engine import polling, working
 from generation.models import Attempt, Chore, Event, Item
-from providers.errors import ContentRejected
+from providers import registry
+from providers.base import Call, Pending
+from providers.errors import ContentRejected, NetworkError, ProviderError, ProviderTimeout, RateLimited
 from providers.models import Lane
 from tests.generation.support import (
     HUGGINGFACE,
@@ -112,6 +114,35 @@ def test_parked_calls_count_against_the_cap_and_asking_needs_no_room(alice: User
 def work_while_due_without_asking() -> None:
     while taken := claim(1):
         engine.work(taken[0])
+
+
+@pytest.mark.parametrize("fault", [ProviderTimeout, NetworkError, RateLimited])
+def test_a_vendor_that_does_not_answer_holds_one_thread_for_one_question(
+    alice: User, vendors: Remote, monkeypatch: pytest.MonkeyPatch, fault: type[ProviderError]
+) -> None:
+    vendors.settings(delay_s=3600)
+    request = submit(alice, 4, providers=[HUGGINGFACE])
+    work_while_due_without_asking()
+    asked = []
+
+    def poll(remote_id: str, call: Call) -> Pending:
+        asked.append(remote_id)
+        error = fault("", retry_after_s=40)
+        error.ask_again = True
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry.adapter(HUGGINGFACE), "poll", poll)
+        let_all_fall_due()
+        assert (engine.poll(), engine.poll()) == (1, 0)
+    assert len(asked) == 1
+    waits = [at - timezone.now() for at in Attempt.objects.values_list("poll_at", flat=True) if at]
+    assert len(waits) == 4
+    assert all(timedelta(seconds=30) < wait <= timedelta(seconds=40) for wait in waits)
+    cools = Lane.objects.get(name=HUGGINGFACE).cooldown_until
+    assert bool(cools) == (fault is RateLimited), "no room for questions is no room for new calls"
+    engine.cancel(request.pk)
+    work_until_quiet()
 
 
 def test_progress_never_falls_and_each_step_is_told_once(alice: User, vendors: Remote) -> None:
@@ -224,21 +255,73 @@ def test_a_call_parked_for_too_long_is_tried_anew_and_at_last_given_back(alice: 
     for starts in (1, 2):
         work_while_due_without_asking()
         assert (fresh(item).status, fresh(item).starts) == ("WAITING", starts)
-        Attempt.objects.filter(ended_at__isnull=True).update(park_until=timezone.now() - timedelta(seconds=1))
-        assert engine.sweep()["expire_deadlines"] == 1
+        let_park_times_end()
+        assert ask_now() == 1
         engine.release_due()
     assert (fresh(item).status, fresh(item).error_code, balance(alice)) == ("FAILED", "TIMEOUT", 100)
     assert len(vendors.calls("huggingface", "submit")) == 2
 
 
-def test_an_item_past_its_deadline_fails_while_its_call_is_parked(alice: User, parked: Item) -> None:
+def let_park_times_end() -> None:
+    Attempt.objects.filter(ended_at__isnull=True).update(park_until=timezone.now() - timedelta(seconds=1))
+
+
+def test_a_call_that_is_done_when_its_time_is_up_is_fetched_and_not_paid_for_twice(
+    alice: User, vendors: Remote
+) -> None:
+    vendors.settings(delay_s=0.1)
+    item = submit_one(alice, providers=[HUGGINGFACE])
+    work_while_due_without_asking()
+    let_park_times_end()  # nobody was there to ask for so long
+    engine.sweep()
+    vendors.settings(delay_s=0)
+    work_until_quiet()
+    assert (fresh(item).status, fresh(item).starts) == ("SUCCEEDED", 1)
+    assert len(vendors.calls("huggingface", "submit")) == 1
+
+
+def test_a_call_that_is_given_up_is_cancelled_at_its_vendor(alice: User, parked: Item, vendors: Remote) -> None:
+    let_park_times_end()
+    ask_now()
+    assert fresh(parked).status == "HELD"
+    work_while_due()
+    assert len(vendors.calls("huggingface", "cancel")) == 1
+    assert (outcomes(parked)[0], balance(alice)) == ("failed", 98)
+    engine.cancel(parked.request_id)
+
+
+def test_the_last_question_comes_when_the_time_is_up(parked: Item, vendors: Remote) -> None:
+    soon = timezone.now() + timedelta(seconds=0.5)
+    Attempt.objects.update(park_until=soon)
+    vendors.faults("huggingface", "503", operation="status", retry_after=60)
+    ask_now()
+    asked_next = Attempt.objects.get().poll_at
+    assert asked_next
+    assert asked_next <= soon + timedelta(seconds=1)
+    engine.cancel(parked.request_id)
+    work_until_quiet()
+
+
+def test_an_item_past_its_deadline_fails_while_its_call_is_parked(alice: User, parked: Item, vendors: Remote) -> None:
     Item.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))
     engine.sweep()
     assert (fresh(parked).status, fresh(parked).error_code, balance(alice)) == ("FAILED", "TIMEOUT", 100)
     assert in_flight(HUGGINGFACE) == 1, "the vendor is still at it"
-    Attempt.objects.update(park_until=timezone.now() - timedelta(seconds=1))
-    engine.sweep()
-    assert in_flight(HUGGINGFACE) == 0
+    work_while_due()
+    assert (in_flight(HUGGINGFACE), len(vendors.calls("huggingface", "cancel"))) == (0, 1)
+
+
+def test_a_cancel_that_was_never_confirmed_gives_nothing_back_when_the_time_is_up(alice: User, vendors: Remote) -> None:
+    vendors.settings(delay_s=3600)
+    item = submit_one(alice, providers=[HUGGINGFACE], cancel_refund="confirmed")
+    work_while_due_without_asking()
+    vendors.faults("huggingface", "503", operation="cancel", times=99)
+    engine.cancel(item.request_id)
+    assert (fresh(item).status, fresh(item).kept) == ("CANCELLED", 2)
+    let_park_times_end()
+    ask_now()
+    assert (outcomes(item), in_flight(HUGGINGFACE)) == (["late"], 0)
+    assert (fresh(item).kept, balance(alice)) == (2, 98), "it may well have been made and paid for"
 
 
 def test_a_question_that_keeps_failing_ends_with_the_parked_calls_own_deadline(
@@ -272,8 +355,8 @@ def test_a_late_refusal_gives_nothing_back_for_an_item_that_failed_by_its_doors_
 def test_who_asked_about_an_older_call_does_not_touch_the_newer_one(alice: User, parked: Item) -> None:
     Attempt.objects.update(poll_at=timezone.now())
     [older] = polling._take()
-    Attempt.objects.update(park_until=timezone.now() - timedelta(seconds=1))
-    engine.sweep()
+    let_park_times_end()
+    ask_now()
     engine.release_due()
     engine.work(take())
     assert (fresh(parked).status, fresh(parked).starts) == ("WAITING", 2)
