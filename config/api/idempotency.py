@@ -25,11 +25,17 @@ from config.models import Idempotency
 # are one question, so the look may be older than the lock: an answer that was stored in between is found by
 # _KEEP, which changes no row that still counts.
 _LOOK = """
-SELECT pg_try_advisory_xact_lock(%(lock)s), stored.fingerprint, stored.status, stored.body
-  FROM (VALUES (1)) AS always LEFT JOIN config_idempotency stored
-    ON owner_id = %(owner)s AND method = %(method)s AND path = %(path)s AND key = %(key)s
-   AND created_at > now() - interval '24 hours'
+stored AS MATERIALIZED (
+    SELECT fingerprint, status, body FROM config_idempotency
+    WHERE owner_id = %(owner)s AND method = %(method)s AND path = %(path)s AND key = %(key)s
+      AND created_at > now() - interval '24 hours')
 """
+_LOOKED = (
+    "pg_try_advisory_xact_lock(%(lock)s)",
+    "(SELECT fingerprint FROM stored)",
+    "(SELECT status FROM stored)",
+    "(SELECT body FROM stored)",
+)
 _KEEP = """
 INSERT INTO config_idempotency AS stored (owner_id, method, path, key, fingerprint, status, body, created_at)
 VALUES (%(owner)s, %(method)s, %(path)s, %(key)s, %(fingerprint)s, %(status)s, %(body)s::jsonb, now())
@@ -59,11 +65,12 @@ class _Scope:
         return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
-def answer_once(request: Request, produce: Callable[[], Response]) -> Response:
+def answer_once(request: Request, produce: Callable[[], Response], *, beside: sql.Asker | None = None) -> Response:
     """Run `produce` in one transaction and answer with what it returns, once per key.
 
     `produce` charges, stores and returns its Response, or raises; an exception that means 402 is stored
     as the answer, any other leaves the key free. Without a key it simply runs in a transaction.
+    beside: what `produce` has to know may be asked together with the stored answer.
     Raises ApiError: 400 IDEMPOTENCY_KEY_INVALID, 409 IDEMPOTENCY_IN_PROGRESS, 422 IDEMPOTENCY_KEY_REUSED.
     Costs two statements with a key, none without.
     """
@@ -74,9 +81,9 @@ def answer_once(request: Request, produce: Callable[[], Response]) -> Response:
     scope = _scope(request, key)
     fingerprint = fingerprint_of(request.data)
     try:
-        return _answer(scope, fingerprint, produce)
+        return _answer(scope, fingerprint, produce, beside)
     except _Answered:
-        return _answer(scope, fingerprint, produce)
+        return _answer(scope, fingerprint, produce, beside)
     except Exception as error:
         problem = errors.read(error)
         if problem.status != 402:
@@ -85,9 +92,11 @@ def answer_once(request: Request, produce: Callable[[], Response]) -> Response:
     return _answer(scope, fingerprint, lambda: errors.answer(problem, request.path))
 
 
-def _answer(scope: _Scope, fingerprint: str, produce: Callable[[], Response]) -> Response:
+def _answer(
+    scope: _Scope, fingerprint: str, produce: Callable[[], Response], beside: sql.Asker | None = None
+) -> Response:
     with transaction.atomic():
-        if stored := _look(scope):
+        if stored := _look(scope, beside):
             return _replay(stored, fingerprint)
         response = produce()
         if 200 <= response.status_code < 300 or response.status_code == 402:
@@ -148,14 +157,17 @@ def fingerprint_of(body: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _look(scope: _Scope) -> tuple[str, int, str] | None:
+def _look(scope: _Scope, beside: sql.Asker | None = None) -> tuple[str, int, str] | None:
     """Lock the scope until the transaction ends and return the stored answer: fingerprint, status, body (JSON text).
 
     One older than a day is as absent. Raises ApiError 409 while the first call holds the lock.
     """
-    with sql.cursor() as cursor:
-        cursor.execute(_LOOK, {**vars(scope), "lock": scope.lock})
-        got, fingerprint, status, body = cursor.fetchone()
+    looked, *found = sql.run(
+        sql.Part(_LOOK, _LOOKED, {**vars(scope), "lock": scope.lock}), *([beside.part] if beside else ())
+    )
+    if beside:
+        beside.take(*found)
+    got, fingerprint, status, body = looked
     if got:
         return None if status is None else (fingerprint, status, body)
     raise ApiError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
@@ -37,6 +37,14 @@ class Part:
     terms: str
     columns: tuple[str, ...]
     values: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Asker(Protocol):
+    """Somebody whose part may be run in another's statement; it is given what the part read."""
+
+    part: Part
+
+    def take(self, found: tuple[Any, ...]) -> None: ...
 
 
 def run(*parts: Part) -> list[tuple[Any, ...]]:

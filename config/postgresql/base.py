@@ -30,6 +30,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
             connection.close()
             self.pool.putconn(connection)
 
+    def _set_autocommit(self, autocommit: bool) -> None:
+        """Django sets it for each connection out of the pool, where it is so already."""
+        if self.connection is None or self.connection.autocommit != autocommit:
+            super()._set_autocommit(autocommit)  # type: ignore[misc]
+
     def prepared_cursor(self) -> CursorWrapper:
         """A cursor whose values travel beside the statement, which the server prepares when it comes often."""
         self.ensure_connection()

@@ -171,8 +171,8 @@ def test_an_answer_stored_between_look_and_lock_is_found_when_it_would_be_stored
     order_again(alice)
     looks = []
 
-    def late_once(scope: Any) -> Any:
-        looks.append(idempotency_look(scope))
+    def late_once(*asked: Any) -> Any:
+        looks.append(idempotency_look(*asked))
         return looks[-1] if len(looks) > 1 else None
 
     idempotency_look = idempotency._look

@@ -56,7 +56,7 @@ RATIO_PHRASES: dict[str, str] = {
 }
 
 ID_LETTERS = string.digits + string.ascii_lowercase
-MOST_ID_LETTERS = 64
+ID_TAIL, MOST_ID_LETTERS = 9, 64
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,10 @@ def provider_order(preferred: str | None) -> list[tuple[str, str]]:
 
 def new_id(prefix: str) -> str:
     """A fresh public id: prefix, epoch in ms, nine letters that nobody can guess."""
-    tail = "".join(secrets.choice(ID_LETTERS) for _ in range(9))
+    number, tail = secrets.randbelow(len(ID_LETTERS) ** ID_TAIL), ""
+    for _ in range(ID_TAIL):
+        number, letter = divmod(number, len(ID_LETTERS))
+        tail += ID_LETTERS[letter]
     return f"{prefix}_{time.time_ns() // 1_000_000}_{tail}"
 
 

@@ -56,11 +56,11 @@ class SubmitView(VisualView):
     def post(self, request: Request) -> Response:
         """Ask for one picture. It is charged now, and refunded when it fails."""
         wish = serializers.read_submit(request.data)
-        return answer_once(request, lambda: self._submit(wish, _owner_id(request)))
+        prices = pricing.Prices([wish.price_key])
+        return answer_once(request, lambda: self._submit(wish, _owner_id(request), prices), beside=prices)
 
-    def _submit(self, wish: plan.Wish, owner_id: UUID) -> Response:
-        quotes = pricing.quotes([wish.price_key])
-        order = engine.submit(plan.plan_one(wish, owner_id, quotes), count_waiting=True)
+    def _submit(self, wish: plan.Wish, owner_id: UUID, prices: pricing.Prices) -> Response:
+        order = engine.submit(plan.plan_one(wish, owner_id, prices.quotes()), count_waiting=True)
         return Response(present.submitted(order.new_items[0], *order.place))
 
     def validation_message(self, faults: list[FieldFault]) -> str | None:
