@@ -184,9 +184,9 @@ def ask_second(verb: Verb, row: models.Model, subject: str, described: str, orde
             )
 
 
-def note(request: HttpRequest, verb: str, subject: str, **outcome: Any) -> None:
+def note(request: HttpRequest, verb: str, subject: str, *, reason: str = "", **outcome: Any) -> None:
     """Write down what staff set by hand, where a form is the verb."""
-    StaffAct.objects.create(actor=cast(User, request.user), verb=verb, subject=subject, outcome=outcome)
+    StaffAct.objects.create(actor=cast(User, request.user), verb=verb, subject=subject, reason=reason, outcome=outcome)
 
 
 def _one_at_a_time(name: str) -> None:
@@ -306,9 +306,9 @@ class VerbAdmin(ReadOnlyAdmin):
         if needs_second(verb, rows, order):
             for row in rows:
                 ask_second(verb, row, self.subject_of(row), self.describe(row), order)
+            limit = settings.STAFF_CREDITS_ALONE
             messages.warning(
-                request,
-                f"More than {settings.STAFF_CREDITS_ALONE} credits: this waits for a second one of the staff to approve.",
+                request, f"More than {limit} credits: this waits for a second one of the staff to approve."
             )
             return
         total = Outcome()

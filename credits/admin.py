@@ -1,4 +1,7 @@
-"""Credits for staff: accounts and the ledger to read, prices to set, and verbs that post entries."""
+"""Credits for staff: accounts, their newest lines, and the verbs that post entries.
+
+The ledger's own page is `credits.entry_admin`, prices have `credits.price_admin`.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,18 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
-from config.staff import AmountForm, Order, Outcome, ReadOnlyAdmin, ReasonForm, Refused, Verb, VerbAdmin, note
+from config.staff import AmountForm, Order, Outcome, ReasonForm, Refused, Verb, VerbAdmin
 from credits import ledger
+from credits.entry_admin import EntryAdmin as EntryAdmin
 from credits.errors import InsufficientCredits
-from credits.models import Account, Entry, Kind, Price
+from credits.models import Account, Entry
+from credits.price_admin import PriceAdmin as PriceAdmin
 
 GRANT = "credits.grant_credits"
 # Lines of the ledger on an account's own page.
 SHOWN = 50
-KIND_COLOURS = {
-    Kind.CHARGE.label: "default",
-    Kind.REFUND.label: "info",
-    Kind.GRANT.label: "success",
-    Kind.PURCHASE.label: "success",
-    Kind.ADJUST.label: "warning",
-}
 
 
 class AdjustForm(ReasonForm):
@@ -125,50 +122,3 @@ class AccountAdmin(VerbAdmin):
     ) -> HttpResponse:
         entries = Entry.objects.filter(account=self.get_object(request, object_id)).order_by("-seq")[:SHOWN]
         return super().change_view(request, object_id, form_url, {"entries": entries, **(extra_context or {})})
-
-
-@admin.register(Entry)
-class EntryAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "account_owner", "kind_shown", "signed", "balance_after", "description", "actor")
-    list_filter = ("kind",)
-    list_select_related = ("account__owner",)
-    search_fields = ("=account__owner__username", "=subject", "=reference")
-    search_help_text = "A customer's name, a subject or a reference, in full"
-    ordering = ("-pk",)
-
-    @display(description="Customer")
-    def account_owner(self, row: Entry) -> str:
-        return row.account.owner.get_username()
-
-    @display(description="Kind", label=KIND_COLOURS, ordering="kind")
-    def kind_shown(self, row: Entry) -> str:
-        return row.get_kind_display()
-
-    @display(description="Credits", ordering="amount")
-    def signed(self, row: Entry) -> str:
-        return f"{row.amount:+d}"
-
-
-@admin.register(Price)
-class PriceAdmin(ReadOnlyAdmin):
-    """The one table here that is set by hand: what has been charged stays, the next quote reads the new price."""
-
-    list_display = ("operation_key", "operation_name", "provider", "model", "credits_cost", "api_cost_usd", "is_active")
-    list_filter = ("is_active",)
-    search_fields = ("operation_key", "operation_name")
-    fields = ("operation_key", "operation_name", "provider", "model", "credits_cost", "api_cost_usd", "is_active")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("credits.add_price")
-
-    def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:  # type: ignore[override]
-        return request.user.has_perm("credits.change_price")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> tuple[str, ...]:
-        """A price that was quoted keeps what it is the price of; another combination is another row."""
-        return ("operation_key", "provider", "model") if obj else ()
-
-    def save_model(self, request: HttpRequest, obj: Price, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        asked = {name: str(form.cleaned_data[name]) for name in form.changed_data}
-        note(request, "set-price", f"price:{obj.pk}", **asked)

@@ -91,6 +91,7 @@ class Entry(models.Model):
 
     class Meta:
         default_permissions = ("view",)
+        permissions = [("export_entries", "Can export the ledger")]
         verbose_name_plural = "entries"
         indexes = [
             models.Index(fields=["subject"], name="entry_by_subject", condition=~Q(subject="")),

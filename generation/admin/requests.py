@@ -127,7 +127,7 @@ class RequestAdmin(StoryAdmin):
         }
 
     def describe(self, row: Any) -> str:
-        return f"{row} · {row.owner} · {row.description} · {self.credits(row)} credits charged"
+        return f"{row} · {row.owner} · {row.description} · charged {self.credits(row)}"
 
     @display(description="Request", ordering="created_at")
     def shown_id(self, row: Request) -> str:

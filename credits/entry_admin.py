@@ -1,0 +1,103 @@
+"""The ledger for staff: every line, filters, and all that match as a file."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+from unfold.contrib.filters.admin import RangeDateFilter
+from unfold.decorators import display
+
+from config.staff import ReadOnlyAdmin, note
+from credits import export
+from credits.models import Entry, Kind
+
+EXPORT = "credits.export_entries"
+KIND_COLOURS = {
+    Kind.CHARGE.label: "default",
+    Kind.REFUND.label: "info",
+    Kind.GRANT.label: "success",
+    Kind.PURCHASE.label: "success",
+    Kind.ADJUST.label: "warning",
+}
+
+
+class DaysFilter(RangeDateFilter):
+    """From a day to a day, both included, in the desk's own time. What is no day filters nothing."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        name = self.parameter_name
+        begins, ends = (self._midnight(f"{name}_{end}") for end in ("from", "to"))
+        if begins:
+            queryset = queryset.filter(**{f"{name}__gte": begins})
+        return queryset.filter(**{f"{name}__lt": ends + timedelta(days=1)}) if ends else queryset
+
+    def _midnight(self, name: str) -> datetime | None:
+        try:
+            day = parse_date(self.used_parameters.get(name) or "")
+        except ValueError:
+            return None
+        return timezone.make_aware(datetime.combine(day, time.min)) if day else None
+
+
+class ByStaffFilter(admin.SimpleListFilter):
+    title = "by"
+    parameter_name = "by"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("staff", "staff"), ("desk", "the desk itself")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() == "staff":
+            return queryset.exclude(actor="")
+        return queryset.filter(actor="") if self.value() == "desk" else queryset
+
+
+@admin.register(Entry)
+class EntryAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "account_owner", "kind_shown", "signed", "balance_after", "description", "actor")
+    list_filter = ("kind", ByStaffFilter, ("created_at", DaysFilter))
+    list_filter_submit = True
+    list_select_related = ("account__owner",)
+    search_fields = ("=account__owner__username", "=subject", "=reference")
+    search_help_text = "A customer's name, a subject or a reference, in full"
+    ordering = ("-pk",)
+    change_list_template = "admin/entries.html"
+
+    @display(description="Customer")
+    def account_owner(self, row: Entry) -> str:
+        return row.account.owner.get_username()
+
+    @display(description="Kind", label=KIND_COLOURS, ordering="kind")
+    def kind_shown(self, row: Entry) -> str:
+        return row.get_kind_display()
+
+    @display(description="Credits", ordering="amount")
+    def signed(self, row: Entry) -> str:
+        return f"{row.amount:+d}"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.export_view)
+        return [path("export/", view, name="credits_entry_export"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        query = request.GET.copy()
+        query.pop("p", None)
+        address = f"{reverse('admin:credits_entry_export')}?{query.urlencode()}"
+        context = {"export": address if request.user.has_perm(EXPORT) else "", **(extra_context or {})}
+        return super().changelist_view(request, context)
+
+    def export_view(self, request: HttpRequest) -> HttpResponse | HttpResponseRedirect:
+        """Stream what the filters match, and write down who took it."""
+        if not request.user.has_perm(EXPORT):
+            raise PermissionDenied
+        entries: QuerySet[Entry] = self.get_changelist_instance(request).get_queryset(request)
+        note(request, "export", "ledger", filters=request.GET.urlencode() or "none")
+        return export.answer(entries, f"ledger-{datetime.now(UTC):%Y-%m-%d-%H%M}.csv")
