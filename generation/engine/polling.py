@@ -182,6 +182,9 @@ def _ended(one: Parked, answer: Made | Ready | ProviderError) -> None:
         stumbling.stumble(claim, error)
     except Gone:
         log.info("the item was taken away", extra={"attempt": one.attempt.pk})
+    except Exception as bug:
+        log.exception("a bug after a poll", extra={"attempt": one.attempt.pk})
+        stumbling.stumble(claim, stumbling.bug_of(bug))
 
 
 def _next_call(one: Parked, claim: Claim, ready: Ready) -> None:
@@ -200,9 +203,6 @@ def _next_call(one: Parked, claim: Claim, ready: Ready) -> None:
             raise
         lanes.note_failure(one.attempt.lane, error)
         answer = Pending(ready.remote_id, error.retry_after_s or 5.0)
-    except Exception as bug:
-        log.exception("a bug in the next call of a chain", extra={"attempt": one.attempt.pk})
-        raise stumbling.bug_of(bug) from bug
     if isinstance(answer, Made):
         judging.take(claim, answer)
     else:

@@ -17,7 +17,7 @@ from generation.claim import claim
 from generation.engine import polling, working
 from generation.models import Attempt, Chore, Event, Item
 from providers import registry
-from providers.base import Call, Pending
+from providers.base import Call, Made, Pending
 from providers.errors import ContentRejected, NetworkError, ProviderError, ProviderTimeout, RateLimited
 from providers.models import Lane
 from tests.generation.support import (
@@ -288,6 +288,20 @@ def test_a_call_that_is_given_up_is_cancelled_at_its_vendor(alice: User, parked:
     assert len(vendors.calls("huggingface", "cancel")) == 1
     assert (outcomes(parked)[0], balance(alice)) == ("failed", 98)
     engine.cancel(parked.request_id)
+
+
+def test_a_bug_in_keeping_what_was_parked_is_tried_once_more_then_refunded(
+    alice: User, vendors: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Any, made: Made) -> None:
+        made.files[0].body.close()
+        raise LookupError("a bug")
+
+    item = submit_one(alice, providers=[HUGGINGFACE])
+    monkeypatch.setattr("generation.engine.judging.keep", broken)
+    work_until_quiet()
+    assert (fresh(item).status, fresh(item).error_code, balance(alice)) == ("FAILED", "UNKNOWN_ERROR", 100)
+    assert outcomes(item) == ["failed", "failed"]
 
 
 def test_the_last_question_comes_when_the_time_is_up(parked: Item, vendors: Remote) -> None:
