@@ -31,6 +31,7 @@ SIMULATOR_KEYS = {
 
 _BEARER = re.compile(r"(?i)\b(bearer|key|token)\s+[\w.~+/=-]{8,}")
 _KEY_SHAPED = re.compile(r"\b(sk-|hf_|r8_|tsk_|whsec_)[\w-]{6,}")
+_HOOK = re.compile(r"(/hooks/[\w-]+/)[\w-]+")  # the token of a webhook's address
 _QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]+")
 
 
@@ -129,5 +130,6 @@ def redact(text: str, limit: int = 500) -> str:
             text = text.replace(value, "***")
     text = _BEARER.sub(r"\1 ***", text)
     text = _KEY_SHAPED.sub(r"\1***", text)
+    text = _HOOK.sub(r"\1***", text)
     text = _QUERY.sub(r"\1?***", text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -31,6 +31,7 @@ RETRY_AFTER_S = (1.0, 300.0)
 READ_TIMEOUT_S = 30.0  # between two reads of an answer to a question; a paid call may be silent to its deadline
 ERROR_BYTES = 64 * 1024
 JSON_BYTES = 2 * 1024 * 1024
+LONGEST_KEY = 300
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class Answer:
             self.spool.close()
 
     def excerpt(self, length: int = 300) -> str:
-        """The start of the body for staff, without secrets."""
-        return secrets.redact(self.spool.head(length).decode("utf-8", "replace"))
+        """The start of the body for staff, without secrets: also without half of one that lies across the cut."""
+        return secrets.redact(self.spool.head(length + LONGEST_KEY).decode("utf-8", "replace"), length)
 
 
 _sessions: dict[int, requests.Session] = {}

@@ -8,6 +8,8 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
+from redis.exceptions import RedisError
+
 from config.api import redis as desk_redis
 from providers.errors import RateLimited
 
@@ -55,11 +57,11 @@ def take(name: str, *windows: tuple[int, float]) -> None:
                 args=[number for limit, seconds in limited.values() for number in (int(seconds * 1000), limit)],
             )
         )
-    except desk_redis.DOWN:
-        log.warning("redis is down, the window is counted per process", extra={"window": name})
+    except RedisError as error:  # also one that is full, or a replica by now, and refuses to write
+        log.warning("redis is down, windows are counted per process: %s", type(error).__name__)
         wait_ms = _take_locally(limited)
     if wait_ms:
-        raise RateLimited(retry_after_s=min(300.0, max(1.0, wait_ms / 1000)), detail=f"our own window {name} is full")
+        raise RateLimited(retry_after_s=min(300.0, max(1.0, wait_ms / 1000)), detail="our own window is full")
 
 
 def _take_locally(limited: Mapping[str, tuple[int, float]]) -> int:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from config.models import User
+from generation.models import Attempt
 from providers.adapters.openai import OpenAI
-from tests.generation.support import balance, fresh, submit_one, told, work_until_quiet
+from providers.errors import Refused
+from tests.generation.support import HUGGINGFACE, balance, fresh, submit_one, told, work_until_quiet
+from tests.generation.vendor import stand_in
 from tests.simulator import Remote
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("audited")]
@@ -32,3 +35,12 @@ def test_a_bug_of_ours_is_tried_once_more_then_refunded(
     assert (item.attempts.count(), balance(alice)) == (2, 100)
     assert "ZeroDivisionError" in item.attempts.first().error_detail
     assert "a bug in a step" in caplog.text
+
+
+def test_no_row_holds_a_secret_that_a_vendor_repeats(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, Refused(detail="you sent sk-abcdef123456 and https://desk.example/hooks/provider_e/abcdef"))
+    item = submit_one(alice, providers=[HUGGINGFACE])
+    work_until_quiet()
+    said = Attempt.objects.get(item=item).error_detail
+    assert "abcdef" not in said
+    assert "provider_e" in said

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
+from redis.exceptions import ReadOnlyError
 
 from config.api import redis as desk_redis
 from providers import breaker, checks, registry, secrets, shapes, sniff, windows
@@ -24,6 +25,7 @@ from providers.errors import BadAnswer, RateLimited
 from providers.lift import NotJSON, lift
 from providers.models import Lane
 from providers.spool import Spool, TooBig
+from providers.transport import Answer
 from tests.providers.make import make_png
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -150,6 +152,7 @@ def test_simulated_mode_has_keys_that_are_worth_nothing(settings: Any) -> None:
         "see https://cdn.example/file.png?X-Signature=abcdefgh12345678",
         "token hf_abcdefgh12345678",
         "my own key is topsecretvalue",
+        "tell https://desk.example/hooks/provider_e/abcdef-token",
     ],
 )
 def test_secrets_are_cut_out_of_what_staff_read(settings: Any, text: str) -> None:
@@ -157,6 +160,17 @@ def test_secrets_are_cut_out_of_what_staff_read(settings: Any, text: str) -> Non
     shown = secrets.redact(text)
     assert not any(part in shown for part in ("abcdef", "topsecretvalue"))
     assert "***" in shown
+
+
+@pytest.mark.parametrize("before", range(260, 300, 5))
+def test_a_key_across_the_cut_is_cut_out_whole(settings: Any, before: int) -> None:
+    settings.PROVIDER_KEYS = {"recraft": "a-key-without-any-shape-of-its-own"}
+    spool = Spool(10_000)
+    spool.write(b"." * before + b"a-key-without-any-shape-of-its-own" + b"." * 500)
+    shown = Answer(400, {}, spool.rewind(), 0.1).excerpt(300)
+    spool.close()
+    assert "a-key" not in shown
+    assert len(shown) <= 300
 
 
 # --- Windows -------------------------------------------------------------------------------------
@@ -179,6 +193,28 @@ def test_a_window_lets_just_so_many_through(window: str) -> None:
         windows.take(window, (3, 30.0))
     assert 1 <= (caught.value.retry_after_s or 0) <= 30
     assert not caught.value.costs_start
+
+
+def test_a_redis_that_refuses_to_write_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    class ReadOnly:
+        def register_script(self, script: str) -> Any:
+            def refuse(**_: Any) -> None:
+                raise ReadOnlyError("You can't write against a read only replica.")
+
+            return refuse
+
+    monkeypatch.setattr(desk_redis, "client", ReadOnly)
+    windows.take("test-read-only", (1, 30.0))
+    with pytest.raises(RateLimited):
+        windows.take("test-read-only", (1, 30.0))
+
+
+def test_no_line_or_error_about_a_window_names_its_vendor(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.REDIS_URL = "unix:///nowhere.sock"
+    windows.take("recraft", (1, 0.001))
+    assert [record for record in caplog.records if "recraft" in str(record.__dict__)] == []
 
 
 def test_a_call_counts_in_all_windows_of_its_vendor_or_in_none(window: str) -> None:
