@@ -31,6 +31,7 @@ GROUPS = {
     "adapters": "Calls to providers: CPU in the adapter layer, the wait left out",
     "parked": "100 calls parked at an asynchronous vendor",
     "streams": "200 answers of 20 MB through one worker into the store",
+    "poses": "Poses: the small pictures of one, and a hundred beside a provider of one second",
     "sockets": "500 sockets: from a commit to what the browser hears",
 }
 

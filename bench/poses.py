@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import statistics
 import time
-from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
@@ -14,9 +13,9 @@ from PIL import Image, ImageChops
 from bench import desk
 from bench.figures import Figure
 from config.models import User
-from generation import exports, images, posemap, storage
+from generation import exports, images, posemap
 from generation.doors.poses import orders, plan
-from generation.models import LibraryPose, PoseCategory, PoseProject, Request
+from generation.models import PoseProject, Request
 from providers.models import Lane
 from providers.simulator import pictures
 
@@ -26,22 +25,20 @@ POSES, DELAY_S = 100, 1.0
 WORKERS, THREADS = 2, 16
 PICTURE_BYTES = 200_000
 # Answers when the picture is there, so that a call holds its thread for as long as it takes.
-PROVIDER, LANE = "stability", "provider_a"
-FIGURE = [(50, 15), (50, 25), (42, 25), (38, 38), (36, 50), (58, 25), (62, 38), (64, 50), (45, 50), (44, 70), (44, 90)]
-FIGURE += [(55, 50), (56, 70), (56, 90), (48, 13), (52, 13), (46, 14), (54, 14)]
+PROVIDER, LANE = "openai", "provider_d"
+FIGURE = posemap.Box(0.2, 0.1, 0.8, 0.95)
 
 
 def measure(scale: float) -> list[Figure]:
     small = _small_pictures_ms()
-    settings.POSE_PROVIDER_ORDER = [PROVIDER]
+    settings.POSE_TEXT_PROVIDER_ORDER = [PROVIDER]
     count = max(WORKERS * THREADS, int(POSES * scale))
     with desk.running(desk.simulator(delay_s=DELAY_S, picture_bytes=PICTURE_BYTES)) as provider:
         (person,) = desk.people(1)
-        pose = _library_pose()
         with desk.running(*desk.workers(WORKERS, threads=THREADS)) as workers:
-            _make(person, pose, 1)
+            _make(person, 1)
             before = desk.cpu_s(workers), desk.cpu_s(desk.services()), desk.cpu_s(provider)
-            took_s = _make(person, pose, count)
+            took_s = _make(person, count)
             after = desk.cpu_s(workers), desk.cpu_s(desk.services()), desk.cpu_s(provider)
     ideal_s = count / (WORKERS * THREADS) * DELAY_S
     shares = [1000 * (now - then) / count for now, then in zip(after, before, strict=True)]
@@ -73,7 +70,7 @@ def _small_pictures_ms() -> list[float]:
         began = time.process_time()
         images.thumbnail(io.BytesIO(drawn), settings.THUMBNAIL_PIXELS, covers=True)
         with images.opened(io.BytesIO(drawn)) as (image,):
-            exports.make(image, EXPORTS, posemap.Box(0.2, 0.1, 0.8, 0.95))
+            exports.make(image, EXPORTS, FIGURE)
         took.append(1000 * (time.process_time() - began))
     return took
 
@@ -87,22 +84,11 @@ def _photograph() -> bytes:
     return out.getvalue()
 
 
-def _library_pose() -> LibraryPose:
-    points = [(x / 100, y / 100) for x, y in FIGURE]
-    out = io.BytesIO()
-    posemap.draw_map(points, 1024, 1024).save(out, "PNG")
-    key = storage.pose_key(uuid4(), "map", "bench")
-    storage.save(key, out)
-    category = PoseCategory.objects.get_or_create(name="bench", slug="bench", display_name="Bench")[0]
-    return LibraryPose.objects.create(category=category, name=f"Standing {key[-40:]}", keypoints=points, map_key=key)
-
-
-def _make(person: User, row: LibraryPose, count: int) -> float:
-    """Have so many variations of a pose made as one generation; return the seconds from its first claim to its end."""
+def _make(person: User, count: int) -> float:
+    """Have so many poses made as one generation; return the seconds from its first claim to its end."""
     Lane.objects.filter(name=LANE).update(cap=WORKERS * THREADS)
     project = PoseProject.objects.create(owner=person, name="Bench", avatar_source="UPLOAD")
-    pose = plan.LibraryPose(row.pk, row.name, row.description, row.keypoints, row.map_key)
-    wish = plan.Wish(person.pk, project.pk, plan.GALLERY, (pose,), count=count)
+    wish = plan.Wish(person.pk, project.pk, plan.TEXT, text="a person in a park", count=count)
     with desk.all_at_once(), transaction.atomic():
         order = orders.submit(wish, [])
     desk.await_end(Request.objects.count(), 120)

@@ -171,8 +171,13 @@ def thumbnail(body: BinaryIO, pixels: int, *, covers: bool = False) -> Picture:
 def _made_small(image: Image.Image, wanted: Small) -> Picture:
     if not wanted.covers:
         return _shrunk(image, wanted.pixels)
-    small = ImageOps.fit(image, (wanted.pixels, wanted.pixels), Image.Resampling.BOX)
-    return packed(small, "PNG", compress_level=3)
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    square = (left, top, left + side, top + side)
+    size = (wanted.pixels, wanted.pixels)
+    small = image.resize(size, Image.Resampling.BOX, box=square, reducing_gap=1.0)
+    # A photograph's grain packs hardly better with five times the work.
+    return packed(small, "PNG", compress_level=1)
 
 
 def framed(body: BinaryIO | IO[bytes], size: tuple[int, int]) -> Picture:
