@@ -21,12 +21,12 @@ from uuid import UUID
 
 from channels.layers import get_channel_layer
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import F
+from django.db import transaction
+from django.db.models import F, Model
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from config.api import redis
+from config.api import redis, sql
 from generation.models import Event, EventKind, Request, rows
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,10 @@ def group_of(user_id: UUID | str) -> str:
 
 @dataclass
 class Change:
-    """One transaction that changes a request: its lock, its clock, its events. is_mirrored: it has side files."""
+    """One transaction that changes a request: its lock, its clock, its events. is_mirrored: it has side files.
+
+    new, altered: what is written beside the events by the one statement that ends it.
+    """
 
     request_id: UUID
     owner_id: UUID
@@ -55,6 +58,17 @@ class Change:
     now: datetime
     is_mirrored: bool = False
     events: list[Event] = field(default_factory=list)
+    new: dict[type[Model], list[Model]] = field(default_factory=dict)
+    altered: dict[tuple[type[Model], Any], dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, *instances: Model) -> None:
+        """Insert new rows when the change ends."""
+        for instance in instances:
+            self.new.setdefault(type(instance), []).append(instance)
+
+    def alter(self, model: type[Model], pk: Any, **to: Any) -> None:
+        """Give a row other values when the change ends."""
+        self.altered.setdefault((model, pk), {}).update(to)
 
     def record(self, kind: EventKind, item_id: int | None = None, **data: Any) -> None:
         """Add an event; it is inserted when the change ends."""
@@ -77,10 +91,11 @@ def change(request_id: UUID, *, actor: str = "", reserve: int = 8) -> Iterator[C
     """Open the transaction of one change; `reserve` is how many events it is likely to record.
 
     Numbers that were reserved and not used leave gaps: they only ever rise. Raises LookupError when
-    there is no such request. Two queries beside the caller's own, three when it records more events.
+    there is no such request. Two queries beside the caller's own, three when it records more events: whatever
+    need not be known before is written by the last.
     """
     with transaction.atomic():
-        with connection.cursor() as cursor:
+        with sql.cursor() as cursor:
             cursor.execute(
                 "UPDATE generation_request SET seq = seq + %s WHERE id = %s"
                 " RETURNING owner_id, door, status, round, seq, clock_timestamp(), mirrored_seq IS NOT NULL",
@@ -95,8 +110,10 @@ def change(request_id: UUID, *, actor: str = "", reserve: int = 8) -> Iterator[C
         if (more := len(this.events) - reserve) > 0:
             # The row is ours until the commit, so the numbers that follow are, too.
             Request.objects.filter(pk=request_id).update(seq=F("seq") + more)
+        if this.events or this.new or this.altered:
+            altered = (rows.Altered(model, pk, to) for (model, pk), to in this.altered.items())
+            rows.store((*this.new.values(), this.events), altered)
         if this.events:
-            rows.insert(this.events)
             announce(this)
 
 

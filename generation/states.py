@@ -112,10 +112,10 @@ def move_many(change: Change, items: Iterable[Item], arrow: Move, **fields: Any)
 
 
 def move_request(change: Change, arrow: Move, **fields: Any) -> bool:
-    """Move the changed request itself along an arrow. One query, none when it does not stand at a source."""
+    """Move the changed request itself along an arrow, when the change ends; False when it stands at no source."""
     if change.status not in arrow.sources:
         return False
-    rows.update(Request, change.request_id, to={"status": arrow.target, **fields})
+    change.alter(Request, change.request_id, status=arrow.target, **fields)
     change.status = arrow.target
     if arrow.event:
         change.record(arrow.event)

@@ -2,7 +2,8 @@
 
 intake      submit: a plan becomes rows, paid for
 working     one claimed item through one step
-keeping     what was made is checked, stored and settled; what is still being made is parked
+keeping     what was made is checked and stored; what is still being made is parked
+settling    a step's end: its assets, and the next step or the item's success
 judging     a verdict instead of a file, and another pass after a bad one
 stumbling   what follows an error: the next candidate, a wait, another try, the end
 polling     parked calls at asynchronous vendors

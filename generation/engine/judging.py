@@ -10,7 +10,8 @@ from generation.claim import Claim, front_rank
 from generation.engine import closing, parts
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone
-from generation.engine.keeping import end_step, keep, late
+from generation.engine.keeping import keep, late
+from generation.engine.settling import end_step
 from generation.engine.stumbling import begins_again
 from generation.models import Attempt, HoldReason, Item, ItemStatus, Outcome, Stage
 from generation.steps import CHECKS, STEPS
@@ -46,7 +47,9 @@ def _judge(claim: Claim, made: Made) -> None:
                 if held.fence != claim.fence or held.status != ItemStatus.RUNNING:
                     raise Gone
                 parts.give_up(change, held, NOT_GOOD_ENOUGH)
-            Attempt.objects.filter(pk=claim.attempt_id).update(
+            change.alter(
+                Attempt,
+                claim.attempt_id,
                 stage=Stage.SETTLED,
                 outcome=Outcome.MADE,
                 said=dict(made.extra),
@@ -55,6 +58,8 @@ def _judge(claim: Claim, made: Made) -> None:
             )
     except Gone:
         late(claim, made.cost_usd)
+    else:
+        lanes.note_success(item.lane)
 
 
 def _ask_again(change: events.Change, item: Item, fence: int) -> None:

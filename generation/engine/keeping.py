@@ -1,4 +1,4 @@
-"""Keeping: what a provider made is checked, stored and settled; what it is still at is parked.
+"""Keeping: what a provider made is checked and stored, for its step to settle; what it is still at is parked.
 
 Every write carries the claim's fence. When the fence no longer holds, the item is somebody else's and what
 came is only recorded. The database connection goes back to the pool around the store.
@@ -7,51 +7,32 @@ came is only recorded. The database connection goes back to the pool around the 
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 from django.db import connection
-from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
+from config.api import sql
 from generation import events, images, lanes, meshes, states, storage
-from generation.claim import Claim, front_rank
+from generation.claim import Claim
 from generation.engine import closing
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone, end_attempt
-from generation.models import Asset, AssetKind, Attempt, Item, ItemStatus, Outcome, Stage, rows
-from generation.plan import INTERNAL, WEIGHTS
-from generation.steps import File, Piece, kind_of, small_after
+from generation.engine.settling import PREVIEW, Along, Result, delete, left_behind, settle
+from generation.models import AssetKind, Attempt, Item, ItemStatus, Outcome, Stage
+from generation.steps import STEPS, File, Piece, kind_of, small_after
 from providers.base import Made, MadeFile, Pending
 from providers.errors import AnswerLost, BadAnswer
 
 log = logging.getLogger(__name__)
 
 STORE_WAITS_S = (0.2, 1.0, 3.0)
-PREVIEW = "preview"
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a step made, checked: the pieces by the keys under which they are stored, the result itself first.
-
-    ignored: the inputs that its provider does not know.
-    """
-
-    pieces: Mapping[str, Piece]
-    cost_usd: Decimal = Decimal(0)
-    seed: int | None = None
-    model: str = ""
-    ignored: Sequence[str] = ()
-
-    def close(self) -> None:
-        for piece in self.pieces.values():
-            piece.file.close()
 
 
 def checked(claim: Claim, made: Made) -> Result:
@@ -97,13 +78,14 @@ def _preview(key: str, made: MadeFile | None, small: images.Small | None) -> dic
 
 
 def keep(claim: Claim, made: Made) -> None:
-    """Store what was made and settle its step.
+    """Store what was made and settle its step, with the steps of our own that follow it at once.
 
     Store before the move: a crash between them leaves an orphan, the other order a success without a picture.
     """
     result = checked(claim, made)
     try:
-        if not _received(claim, result):
+        receipt = _received(claim, result)
+        if receipt is None:
             late(claim, result.cost_usd)
             return
         connection.close()
@@ -113,10 +95,57 @@ def keep(claim: Claim, made: Made) -> None:
             raise AnswerLost(code="STORAGE_ERROR", detail=str(error)) from error
     finally:
         result.close()
+    along = list(_done_along(claim, result)) if receipt.ours_may_run else []
     try:
-        settle(claim, result)
+        settle(claim, result, along=along)
     except Gone:
-        late(claim, result.cost_usd, result.pieces)
+        stored = (result, *(one.result for one in along if one.result))
+        late(claim, result.cost_usd, [key for one in stored for key in one.pieces])
+    else:
+        if receipt.breaker_is_open:
+            lanes.note_success(claim.item.lane)
+
+
+def _done_along(claim: Claim, result: Result) -> Iterator[Along]:
+    """Do the steps of our own that follow a result while its picture is at hand: that saves each a claim and a change.
+
+    They count when the result's own step settles; until then it can be adopted, and they are done anew. One that
+    fails ends this, unless it is not required.
+    """
+    before, left = claim.item, left_behind(claim.item, result)
+    while before.goes_on_with_us:
+        item = copy.copy(before)
+        item.results = {**before.results, before.step_name: left}
+        item.step, item.starts, item.candidate = item.step_after(item.results), 1, 0
+        work = STEPS[item.step_name].work
+        if work is None or not claim.only.takes(item.step_plan.operation):
+            return
+        began = time.monotonic()
+        try:
+            made = made_by_us(item, claim.fence, work)
+        except Exception as error:
+            if item.step_plan.required:
+                return  # claimed for itself, it is tried as its policy says
+            log.warning("a step of our own failed", exc_info=True, extra={"item": item.public_id})
+            yield Along(item, None, time.monotonic() - began, f"{type(error).__name__}: {error}")
+            left = {}
+        else:
+            yield Along(item, made, time.monotonic() - began)
+            left = left_behind(item, made)
+        before = item
+
+
+def made_by_us(item: Item, fence: int, work: Callable[[Item], Sequence[Piece]]) -> Result:
+    """Make what a step of our own makes, and store it. Raises whatever goes wrong."""
+    made = {}
+    for piece in work(item):
+        name = "-".join(filter(None, (item.step_name, piece.name)))
+        made[storage.work_key(item, name, fence, piece.file.extension)] = piece
+    result = Result(made)
+    with contextlib.closing(result):
+        for key, piece in made.items():
+            store(key, piece.file)
+    return result
 
 
 def _store(result: Result) -> None:
@@ -144,24 +173,49 @@ def store(key: str, file: File) -> None:
             time.sleep(wait_s)
 
 
+_RECEIVED = """
+UPDATE generation_attempt a
+SET stage = %(stage)s, key = %(key)s, content_type = %(content_type)s, size_bytes = %(size)s, sha256 = %(sha256)s,
+    seed = %(seed)s, cost_usd = %(cost)s, received_at = clock_timestamp()
+FROM generation_item i
+WHERE a.id = %(attempt)s AND a.ended_at IS NULL AND i.id = a.item_id AND i.fence = %(fence)s AND i.status = 'RUNNING'
+RETURNING EXISTS (SELECT FROM providers_lane WHERE name = a.lane AND breaker = 'open'),
+    NOT EXISTS (SELECT FROM providers_lane WHERE name IN ('internal', 'desk') AND (paused OR cap IS NOT NULL))
+"""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What is to be known when a result is in hand. ours_may_run: our own steps need not wait for their lane."""
+
+    breaker_is_open: bool
+    ours_may_run: bool
+
+
 @survives_restart
-def _received(claim: Claim, result: Result) -> bool:
-    """Write down what is about to be stored, so that it can be adopted if we die before settling. One query."""
+def _received(claim: Claim, result: Result) -> Receipt | None:
+    """Write down what is about to be stored, so that it can be adopted if we die before settling. One query.
+
+    None when the item was taken away.
+    """
     [(key, piece), *_] = result.pieces.items()
-    holds = Item.objects.filter(pk=OuterRef("item_id"), fence=claim.fence, status=ItemStatus.RUNNING)
-    rows = Attempt.objects.filter(Exists(holds), pk=claim.attempt_id, ended_at__isnull=True)
-    return bool(
-        rows.update(
-            stage=Stage.RECEIVED,
-            key=key,
-            content_type=piece.file.content_type,
-            size_bytes=piece.file.size_bytes,
-            sha256=piece.file.sha256,
-            seed=result.seed,
-            cost_usd=result.cost_usd,
-            received_at=Now(),
+    with sql.cursor() as cursor:
+        cursor.execute(
+            _RECEIVED,
+            {
+                "stage": Stage.RECEIVED.value,
+                "key": key,
+                "content_type": piece.file.content_type,
+                "size": piece.file.size_bytes,
+                "sha256": piece.file.sha256,
+                "seed": result.seed,
+                "cost": result.cost_usd,
+                "attempt": claim.attempt_id,
+                "fence": claim.fence,
+            },
         )
-    )
+        row = cursor.fetchone()
+    return Receipt(*row) if row else None
 
 
 def adopted(item: Item, old: Attempt) -> Result | None:
@@ -182,145 +236,12 @@ def adopted(item: Item, old: Attempt) -> Result | None:
 
 
 @survives_restart
-def settle(claim: Claim, result: Result | None, *, error: str = "") -> None:
-    """End a step: its assets, its attempt, and the next step or the item's success. Raises Gone.
-
-    result: None for a step that is not required and failed; `error` says why, for staff.
-    """
-    item, superseded = claim.item, []
-    with events.change(item.request_id) as change:
-        end_step(change, item, claim.fence, _left_behind(item, result) if result else {})
-        if result:
-            superseded = _drop_assets(item) if item.pass_no else []
-            _add_assets(item, result, change.now)
-        ended = {"outcome": Outcome.MADE if result else Outcome.FAILED, "error_detail": error, "ended_at": change.now}
-        rows.update(Attempt, claim.attempt_id, to={"stage": Stage.SETTLED, **ended} if result else ended)
-    if result and item.lane != INTERNAL:
-        lanes.note_success(item.lane)
-    if superseded:
-        connection.close()
-        _delete(superseded)
-
-
-def _drop_assets(item: Item) -> list[str]:
-    """Forget what an earlier pass of this step made, which was not good enough to be shown; return its keys."""
-    earlier = Asset.objects.filter(item=item, step=item.step_name)
-    keys = list(earlier.values_list("key", flat=True))
-    earlier.delete()
-    return keys
-
-
-def _delete(keys: Iterable[str]) -> None:
-    """Remove files that no row names any more; what stays behind is an orphan, which prune removes."""
-    for key in keys:
-        with contextlib.suppress(storage.StorageError):
-            storage.delete(key)
-
-
-def _left_behind(item: Item, result: Result) -> dict[str, Any]:
-    """What a door needs to show a step's result, so that it reads no other row for it."""
-    candidates = item.step_plan.candidates
-    left: dict[str, Any] = {
-        "starts": item.starts,
-        "candidate": item.candidate,
-        "provider": candidates[item.candidate].provider if candidates else "",
-        "model": result.model,
-        "seed": result.seed,
-    }
-    if result.ignored:
-        left["ignored"] = list(result.ignored)
-    for key, piece in result.pieces.items():
-        file = piece.file
-        shown = {"key": key, "content_type": file.content_type, "width": file.width, "height": file.height}
-        if piece.kind is AssetKind.PREVIEW:
-            left[PREVIEW] = shown
-        elif piece.name:
-            left.setdefault("files", {})[piece.name] = shown
-        else:
-            left |= shown
-    return left
-
-
-def end_step(change: events.Change, item: Item, fence: int, left: dict[str, Any]) -> None:
-    """Move an item past its current step, which leaves `left` behind: into the next one, or to success. Raises Gone."""
-    go_on(change, item, fence, {**item.results, item.step_name: left})
-
-
-def go_on(
-    change: events.Change,
-    item: Item,
-    fence: int,
-    results: dict[str, Any],
-    *,
-    arrows: tuple[states.Move, states.Move] = (states.ADVANCE, states.SUCCEED),
-    **fields: Any,
-) -> None:
-    """Move an item past its current step with all that was left behind so far. arrows: on, and to the end. Raises
-    Gone."""
-    following = item.step_after(results)
-    fields |= {"results": results, "lease_until": None, "hold_reason": "", "run_after": None}
-    if following == len(item.steps):
-        if not states.move(change, item.pk, arrows[1], fence=fence, progress=100, finished_at=change.now, **fields):
-            raise Gone
-        closing.item_ended(change, item)
-        return
-    # At the front of the next lane: what is half made is finished first.
-    lane = lanes.lane_of(item.plan_of(following), 0)
-    weight = max(item.weight, WEIGHTS[item.priority])
-    moved = states.move(
-        change,
-        item.pk,
-        arrows[0],
-        fence=fence,
-        told={"step": item.step_name},
-        step=following,
-        # A pass spans making and checking; the step that checked it ends it.
-        pass_no=0 if item.step_plan.checks else item.pass_no,
-        candidate=0,
-        starts=0,
-        adopts=None,
-        lane=lane,
-        weight=weight,
-        rank=front_rank(lane, weight),
-        queued_at=change.now,
-        progress=item.progress_at(following),
-        **fields,
-    )
-    if not moved:
-        raise Gone
-    # No bell: the thread that ends a step claims again before it goes.
-
-
-def _add_assets(item: Item, result: Result, now: datetime) -> None:
-    rows.insert(
-        [
-            Asset(
-                owner_id=item.owner_id,
-                request_id=item.request_id,
-                item_id=item.pk,
-                kind=piece.kind,
-                step=item.step_name,
-                name=PREVIEW if piece.kind is AssetKind.PREVIEW else piece.name,
-                key=key,
-                content_type=piece.file.content_type,
-                size_bytes=piece.file.size_bytes,
-                sha256=piece.file.sha256,
-                width=piece.file.width,
-                height=piece.file.height,
-                created_at=now,
-            )
-            for key, piece in result.pieces.items()
-        ]
-    )
-
-
-@survives_restart
 def late(claim: Claim, cost_usd: Decimal, keys: Iterable[str] = ()) -> None:
     """Record a result that nobody waits for any more. Its files go when the item was cancelled."""
     ended = end_attempt(claim.attempt_id, Outcome.LATE, None, Now())
     Attempt.objects.filter(pk=claim.attempt_id, outcome__in=[Outcome.LATE, Outcome.LOST]).update(cost_usd=cost_usd)
     if keys and ended and Item.objects.filter(pk=claim.item.pk, status=ItemStatus.CANCELLED).exists():
-        _delete(keys)
+        delete(keys)
 
 
 @survives_restart

@@ -9,7 +9,7 @@ from typing import Any
 
 from generation import queue, states
 from generation.engine import closing
-from generation.engine.keeping import go_on
+from generation.engine.settling import go_on
 from generation.events import Change
 from generation.models import EventKind, Item
 

@@ -19,7 +19,7 @@ from generation import events, images, storage
 from generation.claim import Claim
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone
-from generation.engine.keeping import end_step
+from generation.engine.settling import end_step
 from generation.models import Asset, Attempt, Item, Outcome, Stage, rows
 from generation.steps import File
 

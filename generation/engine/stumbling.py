@@ -11,7 +11,7 @@ from generation.claim import Claim, fair_rank
 from generation.engine import closing, parts
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone, end_attempt
-from generation.engine.keeping import end_step
+from generation.engine.settling import end_step
 from generation.models import Attempt, HoldReason, Item, ItemStatus, Outcome, Stage
 from generation.plan import INTERNAL
 from generation.retry import Verdict

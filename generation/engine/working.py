@@ -7,9 +7,8 @@ The database connection goes back to the pool around the provider's call.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -22,12 +21,13 @@ from generation.engine import closing
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone, end_attempt
 from generation.engine.judging import take
-from generation.engine.keeping import Result, adopted, park, settle, store
+from generation.engine.keeping import adopted, made_by_us, park
 from generation.engine.publishing import publish
+from generation.engine.settling import settle
 from generation.engine.stumbling import bug_of, lose, stumble
 from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome, rows
 from generation.plan import INTERNAL, StepPlan
-from generation.steps import PUBLISH, STEPS, key_of
+from generation.steps import PUBLISH, STEPS, Piece, key_of
 from providers import registry
 from providers.base import Call, Made, Pending
 from providers.errors import ProviderError
@@ -135,7 +135,7 @@ def _work_ourselves(claim: Claim) -> None:
         if plan.name == PUBLISH:
             publish(claim)
         else:
-            settle(claim, _made_by_us(claim))
+            settle(claim, made_by_us(claim.item, claim.fence, _work_of(plan)))
     except Gone:
         raise
     except Exception as error:
@@ -146,20 +146,10 @@ def _work_ourselves(claim: Claim) -> None:
             settle(claim, None, error=f"{type(error).__name__}: {error}")
 
 
-def _made_by_us(claim: Claim) -> Result:
-    """Make what a step of our own makes, and store it. Raises whatever goes wrong."""
-    work = STEPS[claim.item.step_name].work
-    if work is None:
-        raise LookupError(f"step {claim.item.step_name} has no work of its own")
-    made = {}
-    for piece in work(claim.item):
-        name = "-".join(filter(None, (claim.item.step_name, piece.name)))
-        made[storage.work_key(claim.item, name, claim.fence, piece.file.extension)] = piece
-    result = Result(made)
-    with contextlib.closing(result):
-        for key, piece in made.items():
-            store(key, piece.file)
-    return result
+def _work_of(plan: StepPlan) -> Callable[[Item], Sequence[Piece]]:
+    if work := STEPS[plan.name].work:
+        return work
+    raise LookupError(f"step {plan.name} has no work of its own")
 
 
 def adopt(claim: Claim, attempt_id: int) -> None:

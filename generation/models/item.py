@@ -146,7 +146,11 @@ class Item(models.Model):
         return str(self.steps[self.step]["name"])
 
     def plan_of(self, step: int) -> StepPlan:
-        return StepPlan.from_json(self.steps[step])
+        """The plan of a step, read once: what is planned never changes."""
+        plans: dict[int, StepPlan] = self.__dict__.setdefault("_plans", {})
+        if step not in plans:
+            plans[step] = StepPlan.from_json(self.steps[step])
+        return plans[step]
 
     def step_after(self, results: Mapping[str, Any]) -> int:
         """The step that follows the current one, which may have left these results; their number when none does.

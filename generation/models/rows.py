@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -15,24 +16,42 @@ from django.db.models import AutoField, Model
 from config.api import sql
 
 
+@dataclass(frozen=True)
+class Altered:
+    """A single row that gets other values in these columns."""
+
+    model: type[Model]
+    pk: Any
+    to: Mapping[str, Any]
+
+
 def insert(*groups: Sequence[Model]) -> None:
     """Store new instances, one model to a group, and give them the keys that the database chose. One query.
 
     Must run inside a transaction. Values are plain ones or `Sql`; no signal is sent.
     """
-    new = New(groups)
+    store(groups)
+
+
+def store(groups: Iterable[Sequence[Model]], altered: Iterable[Altered] = ()) -> None:
+    """Insert new instances as `insert` does, and change single rows by the same statement."""
+    new = New(groups, altered)
     new.stored(*sql.run(new.part))
 
 
 class New:
-    """New instances on their way into the tables, alone or as a part of a statement that others share."""
+    """New instances on their way into the tables, alone or as a part of a statement that others share.
 
-    def __init__(self, groups: Iterable[Sequence[Model]]) -> None:
+    altered: rows that change with them, each at most once, and none that the statement inserts.
+    """
+
+    def __init__(self, groups: Iterable[Sequence[Model]], altered: Iterable[Altered] = ()) -> None:
         self._groups = [group for group in groups if group]
         values: dict[str, Any] = {}
         inserts = [f"into_{nth} AS ({_into(group, values)})" for nth, group in enumerate(self._groups)]
+        changes = [f"altered_{nth} AS ({_altering(one, values)})" for nth, one in enumerate(altered)]
         keys = (f"(SELECT array_agg(key) FROM into_{nth})" for nth in range(len(inserts)))  # noqa: S608 no value
-        self.part = sql.Part(", ".join(inserts), tuple(keys), values)
+        self.part = sql.Part(", ".join(inserts + changes), tuple(keys), values)
 
     def stored(self, keys: Iterable[Sequence[Any]]) -> None:
         """Take the keys that the part read."""
@@ -55,16 +74,20 @@ NOW: Any = Sql("statement_timestamp()")
 
 def update(model: type[Model], pk: Any, *, to: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> bool:
     """Change one row `to` these columns, if it still holds what is `given`: a value, or one of a tuple. One query."""
-    values: dict[str, Any] = {"pk": pk}
-    changes = ", ".join(f'"{column}" = {_spelled(value, values)}' for column, value in to.items())
-    guards = "".join(f' AND "{column}" = {_any_of(value, values)}' for column, value in (given or {}).items())
-    meta = model._meta
+    values: dict[str, Any] = {}
+    statement = _altering(Altered(model, pk, to), values, given or {})
     with sql.cursor() as cursor:
-        cursor.execute(
-            f'UPDATE "{meta.db_table}" SET {changes} WHERE true{guards} AND {meta.pk.column} = %(pk)s',  # noqa: S608 no value
-            values,
-        )
+        cursor.execute(statement, values)
         return bool(cursor.rowcount)
+
+
+def _altering(one: Altered, values: dict[str, Any], given: Mapping[str, Any] | None = None) -> str:
+    """Spell the change of one row and add its values to `values`."""
+    changes = ", ".join(f'"{column}" = {_spelled(value, values)}' for column, value in one.to.items())
+    guards = "".join(f' AND "{column}" = {_any_of(value, values)}' for column, value in (given or {}).items())
+    meta = one.model._meta
+    key = _named(one.pk, values)
+    return f'UPDATE "{meta.db_table}" SET {changes} WHERE true{guards} AND {meta.pk.column} = {key}'  # noqa: S608 no value
 
 
 def _any_of(value: Any, values: dict[str, Any]) -> str:

@@ -52,7 +52,7 @@ def only_of(door: str, take: Callable[[], list[Any]]) -> Callable[[], list[Any]]
 def arm(place: str) -> None:
     """Put death in the way."""
     from generation import crew, jobs, storage
-    from generation.engine import keeping, polling
+    from generation.engine import polling, settling
     from providers import wire
 
     polling._take = only_of(f"kill-{place}", polling._take)
@@ -69,7 +69,7 @@ def arm(place: str) -> None:
         case "store":
             storage.save = dying_after(storage.save)
         case "settle":  # in the very transaction, before its commit
-            keeping._add_assets = die
+            settling._assets = die
         case "copied":  # under its final key, and not yet settled
             storage.copy = dying_after(storage.copy)
         case "fetch":  # a parked call's result is there, and fetched into RUNNING

@@ -13,8 +13,6 @@ from redis.exceptions import ConnectionError as RedisDown
 from generation import queue
 from generation.queue import WorkerInfo
 
-NOW = datetime.now(UTC)
-
 
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -25,7 +23,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def worker(*, host: str, silent_s: float | None) -> WorkerInfo:
-    beat = None if silent_s is None else NOW - timedelta(seconds=silent_s)
+    beat = None if silent_s is None else datetime.now(UTC) - timedelta(seconds=silent_s)
     return WorkerInfo("a1b2", 16, 3, beat, host)
 
 

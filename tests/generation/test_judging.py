@@ -15,6 +15,7 @@ from generation.models import Attempt, Item, ItemStatus
 from generation.plan import Candidate, RetryPolicy, StepPlan
 from providers.base import Made
 from providers.errors import RateLimited, Unavailable
+from providers.models import Lane
 from tests.generation.support import (
     HUGGINGFACE,
     OPENAI,
@@ -22,6 +23,7 @@ from tests.generation.support import (
     fresh,
     make_plan,
     picture,
+    take,
     told,
     work_until_quiet,
     work_while_due,
@@ -241,7 +243,8 @@ def test_a_bad_verdict_is_asked_for_again_where_the_plan_says_so(alice: User, de
     item = submit_story(alice, asks_again=True)
     work_until_quiet()
     assert (fresh(item).status, len(main.calls), len(checker.calls)) == ("SUCCEEDED", 1, 2)
-    assert [one.said["has_text"] for one in Attempt.objects.filter(item=item, provider=CHECKER)] == [True, False]
+    asked = Attempt.objects.filter(item=item, provider=CHECKER).order_by("pk")
+    assert [one.said["has_text"] for one in asked] == [True, False]
 
 
 def test_asked_again_in_vain_it_is_drawn_anew(alice: User, desk: Any) -> None:
@@ -249,3 +252,15 @@ def test_asked_again_in_vain_it_is_drawn_anew(alice: User, desk: Any) -> None:
     item = submit_story(alice, asks_again=True, passes=2)
     work_until_quiet()
     assert (fresh(item).error_code, len(main.calls), len(checker.calls)) == ("CHECK_FAILED", 2, 4)
+
+
+def test_a_verdict_closes_an_open_breaker(alice: User, desk: Any) -> None:
+    desk([DRAWN])
+    item = submit_story(alice)
+    engine.work(take())
+    Lane.objects.filter(name=CHECKER).update(
+        breaker="open", breaker_reason="it was away", opened_at=timezone.now(), probe_at=None
+    )
+    work_until_quiet()
+    assert fresh(item).status == "SUCCEEDED"
+    assert Lane.objects.get(name=CHECKER).breaker == "closed"

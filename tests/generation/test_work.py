@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, BinaryIO
 
@@ -11,14 +12,16 @@ from django.conf import settings as desk_settings
 from PIL import Image
 
 from config.models import User
-from generation import engine, storage
-from generation.claim import Claim
+from generation import engine, images, storage
+from generation.claim import Claim, Only, claim
 from generation.engine import closing, keeping, leases, working
 from generation.models import Asset, Attempt, Item, Outcome
+from providers.models import Lane
 from tests.generation.support import (
     balance,
     fresh,
     let_leases_end,
+    make_plan,
     outcomes,
     submit,
     submit_one,
@@ -71,12 +74,97 @@ def test_a_picture_is_made_stored_and_made_small(alice: User, vendors: Remote) -
 def test_a_thumbnail_that_cannot_be_made_fails_nothing(
     alice: User, vendors: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise images.BadPicture("too thin")
+
+    monkeypatch.setattr(images, "thumbnail", refuse)
     request = submit(alice, 1, thumbnail=True)
-    engine.work(take())
-    storage.delete(fresh(request.items.get()).results["generate"]["key"])
     work_until_quiet()
     item = request.items.get()
     assert (item.status, item.results["thumbnail"], outcomes(item)) == ("SUCCEEDED", {}, ["made", "failed"])
+    assert Attempt.objects.get(outcome="failed").error_detail == "BadPicture: too thin"
+
+
+# --- Our own steps, done along ---------------------------------------------------------------------------
+
+
+def test_our_own_step_is_done_along_with_the_call_before_it(alice: User, vendors: Remote) -> None:
+    item = submit_one(alice, thumbnail=True)
+    engine.work(take())
+    done = fresh(item)
+    assert (done.status, done.fence, done.step) == ("SUCCEEDED", 1, 1)
+    attempts = Attempt.objects.filter(item=item).order_by("pk")
+    said = [(one.step, one.operation, one.provider, one.stage, one.outcome, one.fence) for one in attempts]
+    assert said == [
+        (0, "text-to-image", "provider_d", "SETTLED", "made", 1),
+        (1, "thumbnail", "internal", "SETTLED", "made", 1),
+    ]
+    assert all(one.started_at <= one.ended_at for one in attempts if one.ended_at)
+
+
+@pytest.mark.parametrize("how", ["paused", "capped", "stopped"])
+def test_our_own_step_waits_where_its_lane_does_not_flow(alice: User, vendors: Remote, how: str) -> None:
+    item, taken = submit_one(alice, thumbnail=True), take()
+    lane = Lane.objects.filter(name="desk" if how == "stopped" else "internal")
+    lane.update(paused=how != "capped", cap=1 if how == "capped" else None)
+    engine.work(taken)
+    assert (fresh(item).status, fresh(item).step_name, outcomes(item)) == ("QUEUED", "thumbnail", ["made"])
+    lane.update(paused=False)
+    work_until_quiet()
+    assert (fresh(item).status, outcomes(item)) == ("SUCCEEDED", ["made", "made"])
+
+
+def test_a_worker_does_nothing_along_that_it_may_not_claim(alice: User, vendors: Remote) -> None:
+    item = submit_one(alice, thumbnail=True)
+    [taken] = claim(1, only=Only(operations=("text-to-image",)))
+    engine.work(taken)
+    assert (fresh(item).status, fresh(item).step_name) == ("QUEUED", "thumbnail")
+
+
+def test_a_required_step_that_fails_along_is_tried_for_itself(
+    alice: User, vendors: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times, small = [0], images.thumbnail
+
+    def refuse_once(*args: Any, **kwargs: Any) -> images.Picture:
+        times[0] += 1
+        if times[0] == 1:
+            raise storage.StorageError("away")
+        return small(*args, **kwargs)
+
+    monkeypatch.setattr(images, "thumbnail", refuse_once)
+    plan = make_plan(alice, thumbnail=True)
+    picture, thumbnail = plan.items[0].steps
+    steps = (picture, replace(thumbnail, required=True))
+    item = engine.submit(replace(plan, items=(replace(plan.items[0], steps=steps),))).items.get()
+    work_until_quiet()
+    assert (fresh(item).status, outcomes(item), times) == ("SUCCEEDED", ["made", "made"], [2])
+
+
+def test_whoever_dies_before_both_settle_leaves_a_picture_to_be_adopted(
+    alice: User, vendors: Remote, media: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = submit_one(alice, thumbnail=True)
+    die_at(monkeypatch, take(), keeping, "settle")
+    work_until_quiet()
+    assert (fresh(item).status, len(vendors.calls()), balance(alice)) == ("SUCCEEDED", 1, 98)
+    assert outcomes(item) == ["adopted", "made", "made"]
+    assert {asset.kind for asset in item.assets.all()} == {"image", "thumbnail"}
+
+
+def test_a_picture_and_its_thumbnail_that_come_after_the_cancel_are_not_kept(
+    alice: User, vendors: Remote, media: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item, small = submit_one(alice, thumbnail=True), images.thumbnail
+
+    def cancel_first(*args: Any, **kwargs: Any) -> images.Picture:
+        engine.cancel(item.request_id)
+        return small(*args, **kwargs)
+
+    monkeypatch.setattr(images, "thumbnail", cancel_first)
+    engine.work(take())
+    assert (fresh(item).status, outcomes(item), Asset.objects.count()) == ("CANCELLED", ["late"], 0)
+    assert [path for path in media.rglob("*") if path.is_file()] == []
 
 
 # --- Crashes -----------------------------------------------------------------------------------------

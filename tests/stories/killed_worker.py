@@ -20,7 +20,7 @@ def arm(place: str) -> None:
     """Put death in the way."""
     from generation import chores, images, storage
     from generation.doors.stories import mirror
-    from generation.engine import keeping, polling, publishing
+    from generation.engine import polling, publishing, settling
     from providers import wire
     from providers.adapters import openrouter
 
@@ -35,7 +35,7 @@ def arm(place: str) -> None:
         case "draw-stored":
             storage.save = dying_after(storage.save)
         case "draw-settled":  # in the very transaction, before its commit
-            keeping._add_assets = die
+            settling._assets = die
         case "check":  # the verdict has come, and is written nowhere
             openrouter.OpenRouter.read = die
         case "publish":  # the picture is to take its final key
