@@ -46,6 +46,7 @@ class Vault:
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
         self._reading: dict[str, threading.Lock] = {}
+        self._beside: set[str] = set()
         self._lock = threading.Lock()
         self._made: Any = None
 
@@ -67,8 +68,23 @@ class Vault:
         if known is None:
             known = self._refreshed(name, known)
         elif _now() >= known.until:
-            threading.Thread(target=self._refreshed, args=(name, known), name="secrets", daemon=True).start()
+            self._read_beside(name, known)
         return known.value is not None
+
+    def _read_beside(self, name: str, known: _Known) -> None:
+        """Read by a thread of its own, one for each secret: while nobody answers there, every caller comes by here."""
+
+        def read() -> None:
+            try:
+                self._refreshed(name, known)
+            finally:
+                self._beside.discard(name)
+
+        with self._lock:
+            if name in self._beside:
+                return
+            self._beside.add(name)
+        threading.Thread(target=read, name="secrets", daemon=True).start()
 
     def values(self) -> list[str]:
         """Every value that is known, for whoever has to hide them."""

@@ -245,6 +245,21 @@ def test_whether_there_is_a_key_is_answered_from_memory(desk: Desk, clock: Clock
     assert (vault.value(NAME), len(desk.asked)) == ("new", 2)
 
 
+def test_who_asks_whether_there_is_a_key_starts_one_reader_at_most(desk: Desk, clock: Clock) -> None:
+    desk.script = [(400, "AccessDeniedException"), (200, "k")]
+    vault = Vault()
+    assert not vault.has(NAME)
+    clock.now += AGAIN_S
+    desk.gate.clear()
+    assert not any(vault.has(NAME) for _ in range(50))
+    readers = [thread for thread in threading.enumerate() if thread.name == "secrets"]
+    desk.gate.set()
+    for thread in readers:
+        thread.join(10)
+    assert len(readers) == 1
+    assert (vault.has(NAME), len(desk.asked)) == (True, 2)
+
+
 def test_boto3_is_imported_only_for_this() -> None:
     code = (
         "import sys, django; django.setup(); from providers import registry;"
