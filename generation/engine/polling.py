@@ -30,6 +30,8 @@ from providers.errors import NetworkError, ProviderError, ProviderTimeout, RateL
 log = logging.getLogger(__name__)
 
 MOST_PER_ROUND = 50
+# Calls that began together end together: for so long after one has ended a round takes few, for many threads to take.
+BURST_S, FEW = 1.0, 2
 # While a round asks, nobody else polls its attempts; a crash in it delays them by this much.
 ROUND_S = 60
 # How long a question that failed waits, when the vendor does not say.
@@ -113,11 +115,11 @@ def _spare(asked: Attempt, others: Sequence[Parked], error: ProviderError) -> No
 
 
 def _leave(others: Sequence[Parked]) -> None:
-    """Let calls that this round did not come to be asked about at once, by another thread or by this one later."""
+    """Let calls that this round did not come to be asked about at once, by other threads or by this one later."""
     if others:
         Attempt.objects.filter(pk__in=[one.attempt.pk for one in others], ended_at__isnull=True).update(poll_at=Now())
         connection.close()
-        queue.ring(1)
+        queue.ring(-(-len(others) // FEW))
 
 
 # What a round needs of an attempt; whoever asks for more reads it by a query.
@@ -129,7 +131,13 @@ WITH due AS MATERIALIZED (
         SELECT f.provider FROM generation_attempt f
         WHERE f.stage = 'ACCEPTED' AND f.ended_at IS NULL AND f.poll_at <= statement_timestamp()
         ORDER BY f.poll_at LIMIT 1)
-    ORDER BY a.poll_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
+    ORDER BY a.poll_at LIMIT CASE WHEN EXISTS (
+        SELECT 1 FROM generation_attempt e
+        WHERE e.lane = (SELECT l.lane FROM generation_attempt l
+                        WHERE l.stage = 'ACCEPTED' AND l.ended_at IS NULL AND l.poll_at <= statement_timestamp()
+                        ORDER BY l.poll_at LIMIT 1)
+          AND e.ended_at > statement_timestamp() - %(burst_s)s * interval '1 second' AND e.remote_id <> ''
+    ) THEN %(few)s ELSE %(most)s END FOR UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE generation_attempt a SET poll_at = statement_timestamp() + %(round_s)s * interval '1 second'
     FROM due WHERE a.id = due.id
@@ -143,7 +151,7 @@ FROM taken JOIN generation_item i ON i.id = taken.item_id ORDER BY taken.id
 def _take() -> list[Parked]:
     """Take the due attempts of the provider that waits longest, by one query. Their poll_at moves on, so others skip
     them."""
-    items = Item.objects.raw(_TAKE, {"most": MOST_PER_ROUND, "round_s": ROUND_S})
+    items = Item.objects.raw(_TAKE, {"most": MOST_PER_ROUND, "few": FEW, "burst_s": BURST_S, "round_s": ROUND_S})
     return [Parked(_attempt_of(item), item) for item in items]
 
 
