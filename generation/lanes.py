@@ -8,7 +8,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import BooleanField, Q, QuerySet
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from generation.claim import fair_rank
@@ -107,8 +108,15 @@ def set_cap(name: str, cap: int | None) -> None:
     rows.update(Lane, name, to={"cap": cap, "updated_at": timezone.now()})
 
 
+_HAS_ANOTHER = RawSQL(
+    "jsonb_array_length(steps -> step::int -> 'candidates') > candidate + 1", (), output_field=BooleanField()
+)
+
+
 def evacuate() -> int:
     """Move waiting items out of closed lanes to their next open candidate, in batches; the rest wait on.
+
+    Those on their last candidate are not looked at: a batch of them would hide all who stand behind.
 
     The price that was charged stays. Returns how many moved.
     """
@@ -116,7 +124,7 @@ def evacuate() -> int:
     for lane in closed_lanes():
         with transaction.atomic():
             waiting = Item.objects.filter(lane=lane.name, status=ItemStatus.QUEUED, adopts__isnull=True)
-            waiting = waiting.order_by("-weight", "rank", "id")
+            waiting = waiting.filter(_HAS_ANOTHER).order_by("-weight", "rank", "id")
             for item in waiting.select_for_update(skip_locked=True)[:MOVE_BATCH]:
                 index = next_open_candidate(item.step_plan, item.candidate)
                 if index is not None:

@@ -185,6 +185,17 @@ def test_what_waits_in_a_paused_lane_goes_to_its_next_candidate_ranked_anew(
     assert fresh(staying).status == "QUEUED"
 
 
+def test_those_who_cannot_leave_do_not_stand_in_the_way_of_those_who_can(
+    alice: User, vendors: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generation.lanes.MOVE_BATCH", 2)
+    submit(alice, 3, providers=[OPENAI])
+    moving = submit_one(alice, providers=BOTH)
+    engine.pause(OPENAI, actor="stella")
+    assert engine.sweep()["leave_closed_lanes"] == 1
+    assert fresh(moving).lane == HUGGINGFACE
+
+
 def test_with_every_candidate_closed_all_wait(alice: User, vendors: Remote) -> None:
     submit(alice, 2, providers=BOTH)
     for name in BOTH:
