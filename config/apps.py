@@ -5,6 +5,15 @@ from django.conf import settings
 
 from config.env import SettingError
 
+# The settings that name providers, in the order in which they are tried.
+ORDERS = (
+    "VISUAL_PROVIDER_ORDER",
+    "POSE_PROVIDER_ORDER",
+    "POSE_TEXT_PROVIDER_ORDER",
+    "POSE_CUT_OUT_PROVIDER_ORDER",
+    "POSE_SEAM_PROVIDER_ORDER",
+)
+
 
 class DeskConfig(AppConfig):
     name = "config"
@@ -20,9 +29,10 @@ class DeskConfig(AppConfig):
         from providers import registry
 
         issuers.check()
-        for name in settings.VISUAL_PROVIDER_ORDER:
-            if registry.alias_of(name) is None:
-                raise SettingError(f"VISUAL_PROVIDER_ORDER names '{name}', which is no provider")
+        for order in ORDERS:
+            for name in getattr(settings, order):
+                if registry.alias_of(name) is None:
+                    raise SettingError(f"{order} names '{name}', which is no provider")
         for name in settings.MAKEIT3D_PER_MINUTE:
             if name not in BY_NAME:
                 raise SettingError(f"MAKEIT3D_PER_MINUTE names '{name}', which is no operation")

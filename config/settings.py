@@ -408,13 +408,16 @@ VISUAL_RETRY_BASE_S = env.integer("RETRY_DELAY_MS", 10000, low=0) / 1000
 VISUAL_RETRY_CAP_S = env.integer("RETRY_DELAY_MAX_MS", 300000, low=0) / 1000
 VISUAL_CALL_TIMEOUT_S = env.number("VISUAL_CALL_TIMEOUT_S", 300.0)
 
-# --- MakeIt3D door -------------------------------------------------------------------------------
+# --- Inputs behind links -------------------------------------------------------------------------
 
 # Whose links a request may be made from, beside our own: `project.supabase.co` and `*.example.com` are asked over
 # https at public addresses; an origin such as `http://minio:9000` is trusted whole, private address and all.
 INPUT_ASSET_ALLOWED_HOSTS = env.hosts("INPUT_ASSET_ALLOWED_HOSTS")
+INPUT_FETCH_TIMEOUT_S = env.number("INPUT_FETCH_TIMEOUT_S", 30.0)
+
+# --- MakeIt3D door -------------------------------------------------------------------------------
+
 MAKEIT3D_MAX_MODEL_BYTES = env.integer("MAKEIT3D_MAX_MODEL_BYTES", 100 * 1024 * 1024, low=1024)
-MAKEIT3D_FETCH_TIMEOUT_S = env.number("MAKEIT3D_FETCH_TIMEOUT_S", 30.0)
 # Of one person and route, in any 60 seconds; 0 is no limit. The routes that make things have their own in the
 # door's catalogue: MAKEIT3D_PER_MINUTE=text-to-image=10,upscale=0 changes some of them.
 MAKEIT3D_PER_MINUTE = env.counts("MAKEIT3D_PER_MINUTE")
@@ -451,6 +454,8 @@ POSE_EXPORTS_PER_MINUTE = env.integer("POSE_EXPORTS_PER_MINUTE", 30, low=0)
 # What people are told to wait for each pose.
 POSE_SECONDS_PER_POSE = env.integer("POSE_SECONDS_PER_POSE", 30, low=1)
 POSE_CALL_TIMEOUT_S = env.number("POSE_CALL_TIMEOUT_S", 300.0)
+# A pose's control picture: the map of its skeleton, or its mannequin for models that see shapes and no skeletons.
+POSE_CONTROL_PICTURE = env.choice("POSE_CONTROL_PICTURE", "map", ("map", "mannequin"))
 # Who makes a pose from its map, who from words alone, who cuts figures out, who repaints the seam.
 POSE_PROVIDER_ORDER = env.words("POSE_PROVIDER_ORDER", ["replicate", "stability"])
 POSE_TEXT_PROVIDER_ORDER = env.words("POSE_TEXT_PROVIDER_ORDER", ["huggingface", "replicate", "stability", "openai"])

@@ -83,7 +83,7 @@ def fetched(url: str, field: str, limit_bytes: int, beyond: ApiError) -> Spool:
     connection.close()  # back to the pool: nobody holds one while a stranger's server thinks
     try:
         return fetch.fetch(
-            url, deadline_s=settings.MAKEIT3D_FETCH_TIMEOUT_S, limit_bytes=limit_bytes, hosts=hosts, origin=origin
+            url, deadline_s=settings.INPUT_FETCH_TIMEOUT_S, limit_bytes=limit_bytes, hosts=hosts, origin=origin
         ).spool
     except fetch.Forbidden as error:
         raise refusal(400, "INPUT_URL_NOT_ALLOWED", field, str(error)) from None

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -75,7 +76,14 @@ def _poses_of(sent: list[str]) -> tuple[plan.LibraryPose, ...]:
     if faults:
         raise ValidationError({"selectedPoseIds": faults})
     found = (rows[one] for one in dict.fromkeys(ids))
-    return tuple(plan.LibraryPose(pose.pk, pose.name, pose.description, pose.keypoints, pose.map_key) for pose in found)
+    return tuple(
+        plan.LibraryPose(pose.pk, pose.name, pose.description, pose.keypoints, _control(pose)) for pose in found
+    )
+
+
+def _control(pose: LibraryPose) -> str:
+    """The picture that steers the making of a pose; empty where none is drawn."""
+    return pose.map_key if settings.POSE_CONTROL_PICTURE == "map" else pose.preview_key
 
 
 def find_avatar(sent: str, owner_id: UUID) -> Avatar:

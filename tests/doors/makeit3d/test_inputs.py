@@ -267,7 +267,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_stored_or_charged(
     operation: str,
     refusal: tuple[int, str],
 ) -> None:
-    settings.MAKEIT3D_FETCH_TIMEOUT_S = 0.5
+    settings.INPUT_FETCH_TIMEOUT_S = 0.5
     settings.MAX_IMAGE_BYTES, settings.MAKEIT3D_MAX_MODEL_BYTES = 4000, 8000
     link = files(talk)
     field = "input_model_asset_url" if operation == "refine-model" else "input_image_asset_url"

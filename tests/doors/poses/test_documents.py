@@ -14,7 +14,8 @@ from generation.claim import claim
 from generation.doors.poses import present
 from generation.doors.poses.tallies import tallies, tally
 from generation.models import Attempt, Item, ItemStatus, LibraryPose, Request, RequestStatus
-from tests.doors.poses.desk import Customer, make_pose, pose_item, work
+from tests.doors.poses.desk import Customer, change_of, make_pose, pose_item, work
+from tests.simulator import Remote
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("simulator")]
 
@@ -162,6 +163,15 @@ def test_a_pose_without_a_map_is_made_from_words_and_says_so(alices: Customer) -
     assert operations == {"pose-to-image", "text-to-image"}
 
 
+def test_a_mannequin_may_steer_instead_of_the_map(alices: Customer, settings: Any) -> None:
+    settings.POSE_CONTROL_PICTURE = "mannequin"
+    drawn, bare = make_pose("Drawn", preview_key="library/poses/drawn.png"), make_pose("Bare")
+    alices.generated(drawn, bare, batchSize=1)
+    first, second = Item.objects.order_by("index")
+    assert first.steps[0]["inputs"]["images"] == ["library/poses/drawn.png"]
+    assert second.params["textOnly"] is True
+
+
 # --- Lists ---------------------------------------------------------------------------------------
 
 
@@ -227,3 +237,37 @@ def test_an_update_is_the_poses_object_with_what_happened(alices: Customer) -> N
     assert told == {**present.present_item(item, "http://testserver/"), "event": "succeeded", "seq": 9}
     assert {name: told[name] for name in pose} == pose
     assert present.present_event(item, None, 9, "http://testserver/")["event"] == "snapshot"
+
+
+def test_a_background_change_tells_how_it_stands(alices: Customer, simulator: Remote) -> None:
+    pose = alices.finished_pose()
+    blue = {"backgroundMode": "solid_color", "backgroundColor": "#0000ff"}
+
+    def told() -> dict[str, Any]:
+        return present.present_item(change_of(pose["id"]), "http://testserver/")
+
+    alices.change(pose["id"], **blue)
+    assert told() == {
+        "poseId": pose["id"],
+        "generationId": pose["generationId"],
+        "status": "processing",
+        "imageUrl": None,
+        "thumbnailUrl": None,
+        "errorMessage": None,
+        "creditRefunded": 0,
+    }
+    work()
+    done = told()
+    assert done["status"] == "completed"
+    assert alices.picture(done["imageUrl"]).size == (1024, 1024)
+    assert alices.picture(done["thumbnailUrl"]).size == (400, 400)
+    change = present.present_change(change_of(pose["id"]), "http://testserver/", timezone.now())
+    assert change["type"] == "background_change_complete"
+    assert (change["poseId"], change["imageUrl"]) == (pose["id"], done["imageUrl"])
+
+    simulator.faults("stability", "bad-input", times=9, operation="edit/remove-background")
+    alices.change(pose["id"], **blue)
+    work()
+    change = present.present_change(change_of(pose["id"]), "http://testserver/", timezone.now())
+    assert (change["type"], change["creditRefunded"]) == ("background_change_failed", 10)
+    assert change["error"] == "The input could not be processed."
