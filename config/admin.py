@@ -11,6 +11,7 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from config.approvals import ApprovalAdmin as ApprovalAdmin
+from config.filters import DaysFilter, StaffFilter
 from config.models import StaffAct, User
 from config.staff import ReadOnlyAdmin
 
@@ -44,8 +45,11 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
 class StaffActAdmin(ReadOnlyAdmin):
     """Who did what, when and why. Written by the verbs, changed by nobody."""
 
+    empty_words = "Verbs such as cancel, retry and refund are written down here."
+
     list_display = ("at", "actor", "verb", "subject", "reason", "came_of_it")
-    list_filter = ("verb",)
+    list_filter = ("verb", StaffFilter, ("at", DaysFilter))
+    list_filter_submit = True
     list_select_related = ("actor",)
     search_fields = ("=subject", "=actor__username")
     search_help_text = "A subject (request:…, item:…, lane:…) or the name of a member of staff, in full"

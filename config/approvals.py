@@ -64,6 +64,7 @@ def _decide(asked: Approval, order: Order, *, is_approved: bool) -> None:
 
 @admin.register(Approval)
 class ApprovalAdmin(VerbAdmin):
+    empty_words = "What moves many credits waits here for a second one of the staff."
     verbs = (
         Verb(
             "approve",

@@ -212,6 +212,8 @@ class ReadOnlyAdmin(ModelAdmin):
     paginator = CappedPaginator
     list_filter_sheet = False
     show_facets = admin.ShowFacets.NEVER
+    # What an empty list says: what would stand here, and what to do next.
+    empty_words = ""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

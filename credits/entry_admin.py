@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
@@ -10,11 +10,9 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
-from django.utils.dateparse import parse_date
-from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.decorators import display
 
+from config.filters import DaysFilter
 from config.staff import ReadOnlyAdmin, note
 from credits import export
 from credits.models import Entry, Kind
@@ -27,24 +25,6 @@ KIND_COLOURS = {
     Kind.PURCHASE.label: "success",
     Kind.ADJUST.label: "warning",
 }
-
-
-class DaysFilter(RangeDateFilter):
-    """From a day to a day, both included, in the desk's own time. What is no day filters nothing."""
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        name = self.parameter_name
-        begins, ends = (self._midnight(f"{name}_{end}") for end in ("from", "to"))
-        if begins:
-            queryset = queryset.filter(**{f"{name}__gte": begins})
-        return queryset.filter(**{f"{name}__lt": ends + timedelta(days=1)}) if ends else queryset
-
-    def _midnight(self, name: str) -> datetime | None:
-        try:
-            day = parse_date(self.used_parameters.get(name) or "")
-        except ValueError:
-            return None
-        return timezone.make_aware(datetime.combine(day, time.min)) if day else None
 
 
 class ByStaffFilter(admin.SimpleListFilter):
@@ -62,6 +42,7 @@ class ByStaffFilter(admin.SimpleListFilter):
 
 @admin.register(Entry)
 class EntryAdmin(ReadOnlyAdmin):
+    empty_words = "The first charge, grant or purchase will stand here."
     list_display = ("created_at", "account_owner", "kind_shown", "signed", "balance_after", "description", "actor")
     list_filter = ("kind", ByStaffFilter, ("created_at", DaysFilter))
     list_filter_submit = True

@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from generation import engine, prune, storage
+from generation import audit, engine, prune, storage
 from generation.admin import bulk
 from generation.models import Chore, Request
 
@@ -51,6 +51,7 @@ def erase(request_id: str) -> dict[str, Any]:
 
 # kind -> what does it; takes the chore's args, returns what came of it as JSON values
 KINDS: dict[str, Callable[..., dict[str, Any]]] = {
+    "audit": lambda: {"faults": len(audit.run(full=True))},
     bulk.KIND: bulk.go_on,
     "cancel-at-vendor": lambda attempt_id: {"confirmed": engine.cancel_at_vendor(attempt_id)},
     "erase": erase,

@@ -3,6 +3,6 @@
 Everything is visible and nothing that the engine owns is edited by hand: staff use verbs (`config.staff`).
 """
 
-from generation.admin import bulks, lanes, records, requests
+from generation.admin import bulks, lanes, library, records, requests, stories
 
-__all__ = ["bulks", "lanes", "records", "requests"]
+__all__ = ["bulks", "lanes", "library", "records", "requests", "stories"]

@@ -31,6 +31,7 @@ RESULTS = {
 
 @admin.register(Bulk)
 class BulkAdmin(ReadOnlyAdmin):
+    empty_words = "A verb on everything that matches, asked for on the queue page, is followed here."
     list_display = ("created_at", "actor", "verb", "total", "chosen", "state", "reason")
     list_filter = ("verb",)
     list_select_related = ("actor",)

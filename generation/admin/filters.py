@@ -32,3 +32,14 @@ class LaneFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         return queryset.filter(lane=self.value()) if self.value() else queryset
+
+
+class QuarantineFilter(admin.SimpleListFilter):
+    title = "quarantine"
+    parameter_name = "quarantine"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("1", "in quarantine")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(quarantined_at__isnull=False) if self.value() == "1" else queryset

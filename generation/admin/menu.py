@@ -19,6 +19,8 @@ GROUPS: tuple[Group, ...] = (
             ("Queue", "low_priority", "generation_item_queue"),
             ("Requests", "inbox", "generation_request_changelist"),
             ("Items", "deployed_code", "generation_item_changelist"),
+            ("Quarantine", "coronavirus", "generation_item_quarantine"),
+            ("Stories", "auto_stories", "generation_storysession_changelist"),
             ("Attempts", "call_made", "generation_attempt_changelist"),
             ("Events", "timeline", "generation_event_changelist"),
             ("Assets", "photo_library", "generation_asset_changelist"),
@@ -38,6 +40,15 @@ GROUPS: tuple[Group, ...] = (
         (
             ("Providers", "hub", "providers_lane_providers"),
             ("Lanes", "alt_route", "providers_lane_changelist"),
+        ),
+    ),
+    (
+        "Library",
+        (
+            ("Poses", "accessibility_new", "generation_librarypose_changelist"),
+            ("Categories", "category", "generation_posecategory_changelist"),
+            ("Wishes", "volunteer_activism", "generation_posewish_changelist"),
+            ("Avatars", "face", "generation_avatar_changelist"),
         ),
     ),
     (

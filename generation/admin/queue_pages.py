@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -25,6 +25,7 @@ class QueuePages(VerbAdmin):
         view, act = self.admin_site.admin_view(self.queue_view), self.admin_site.admin_view(self.queue_act)
         return [
             path("queue/", view, name="generation_item_queue"),
+            path("quarantine/", self.admin_site.admin_view(self.quarantine_view), name="generation_item_quarantine"),
             path("queue/act/", require_POST(act), name="generation_item_queue_act"),
             *super().get_urls(),
         ]
@@ -60,6 +61,17 @@ class QueuePages(VerbAdmin):
             "act": reverse("admin:generation_item_queue_act") + f"?{query.urlencode()}",
         }
         return TemplateResponse(request, "admin/queue.html", context)
+
+    def quarantine_view(self, request: HttpRequest) -> HttpResponse:
+        """Items that three lost calls took out of the queue: the list of items, filtered by that."""
+        request.GET = QueryDict(f"{request.GET.urlencode()}&quarantine=1".lstrip("&"))  # type: ignore[assignment]
+        return self.changelist_view(
+            request,
+            {
+                "title": "Quarantine",
+                "subtitle": "Three lost calls took these out of the queue, refunded. Look, then retry or leave them.",
+            },
+        )
 
     def queue_act(self, request: HttpRequest) -> HttpResponse:
         """Ask about a verb for the chosen rows, or for everything that matches the filters."""

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
-from config.staff import Order, ReadOnlyAdmin, Verb, VerbAdmin
-from config.staff import Outcome as VerbOutcome
-from generation import audit, storage
+from config.staff import ReadOnlyAdmin, note
+from generation import audit, queue, storage
 from generation.admin.filters import LaneFilter
 from generation.admin.names import OUTCOME_COLOURS
 from generation.models import Asset, AssetKind, Attempt, AuditRun, Chore, Event
 from generation.templatetags.desk import came_of, said, took, usd
+
+RUN_AUDIT = "generation.run_audit"
 
 
 @admin.register(Attempt)
@@ -119,24 +125,10 @@ class ChoreAdmin(ReadOnlyAdmin):
         return "running" if row.lease_until else "waiting"
 
 
-def _audit_now(row: AuditRun, order: Order) -> VerbOutcome:
-    audit.run(full=False)
-    return VerbOutcome(done=1)
-
-
 @admin.register(AuditRun)
-class AuditRunAdmin(VerbAdmin):
-    verbs = (
-        Verb(
-            "audit",
-            "Audit again",
-            "fact_check",
-            "Check now what changed since the last audit?",
-            "generation.run_audit",
-            _audit_now,
-            "audit made; its result is on top of the list",
-        ),
-    )
+class AuditRunAdmin(ReadOnlyAdmin):
+    empty_words = "Workers make an audit every ten minutes; the buttons above make one now."
+    change_list_template = "admin/audits.html"
     list_display = ("at", "result", "full", "duration_ms")
     list_filter = ("full",)
     ordering = ("-at",)
@@ -151,3 +143,23 @@ class AuditRunAdmin(VerbAdmin):
     def found(self, row: AuditRun) -> str:
         faults: list[dict[str, Any]] = row.faults
         return "\n".join(f"{fault['rule']}: {fault['subject']} {fault['text']}" for fault in faults) or "none"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = require_POST(self.admin_site.admin_view(self.run_view))
+        return [path("run/", view, name="generation_auditrun_run"), *super().get_urls()]
+
+    def run_view(self, request: HttpRequest) -> HttpResponse:
+        """Check what changed at once; everything there is, as a worker's chore, because that may take minutes."""
+        if not request.user.has_perm(RUN_AUDIT):
+            raise PermissionDenied
+        if request.POST.get("full"):
+            Chore.objects.get_or_create(kind="audit", key="", done_at=None, defaults={"run_after": timezone.now()})
+            queue.ring_after_commit(1)
+            note(request, "audit", "desk", full=True)
+            messages.success(request, "A worker checks everything now; the result comes to the top of this list.")
+        else:
+            faults = audit.run(full=False)
+            note(request, "audit", "desk", faults=len(faults))
+            told = f"{len(faults)} faults found." if faults else "Nothing is wrong with what changed."
+            messages.add_message(request, messages.ERROR if faults else messages.SUCCESS, told)
+        return redirect("admin:generation_auditrun_changelist")

@@ -18,7 +18,7 @@ from rest_framework.serializers import Serializer
 
 from config.api.errors import ApiError, FieldFault
 from config.models import StaffAct, User
-from generation.doors.poses import figures, paging, record_fields, records
+from generation.doors.poses import figures, paging, record_fields, records, wishes
 from generation.doors.poses import record_answers as answers
 from generation.doors.poses.base import PoseView, base_url, missing, own_id, status_parameter, unknown, uuid_of
 from generation.models import LibraryPose, PoseWish
@@ -200,13 +200,12 @@ class _WishVerb(StaffView):
         checked = record_fields.read(self.fields, request.data or {})
         with transaction.atomic():
             wish = _wish(wish_id, lock=True)
+            pose = None
             if pose_id := checked.get("completedPoseId"):
-                wish.completed_pose = LibraryPose.objects.filter(pk=uuid_of(pose_id)).first()
-                if wish.completed_pose is None:
+                pose = LibraryPose.objects.filter(pk=uuid_of(pose_id)).first()
+                if pose is None:
                     raise unknown("completedPoseId", "No pose of the library has this id.")
-            wish.status = self.status or wish.status
-            wish.admin_notes = checked.get("adminNotes") or wish.admin_notes
-            wish.save()
+            wishes.answer(wish, self.status, notes=checked.get("adminNotes") or "", pose=pose)
             act(request, self.verb, f"pose wish {wish.pk}", reason=(checked.get("adminNotes") or "")[:500])
         return Response({"request": records.present_wish(wish), "message": f"The wish is {wish.get_status_display()}."})
 
