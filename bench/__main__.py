@@ -32,6 +32,7 @@ GROUPS = {
     "parked": "100 calls parked at an asynchronous vendor",
     "streams": "200 answers of 20 MB through one worker into the store",
     "poses": "Poses: the small pictures of one, and a hundred beside a provider of one second",
+    "stories": "Stories: from a start to the last picture and to its end being told; reading segments.md",
     "sockets": "500 sockets: from a commit to what the browser hears",
 }
 
