@@ -160,9 +160,9 @@ def downscale(item: Item) -> Sequence[Piece]:
 
 
 STEPS: dict[str, Step] = {
-    "background": Step(AssetKind.IMAGE),
+    "background": Step(AssetKind.STAGE),
     "compose": Step(AssetKind.IMAGE, compose),
-    "cut-out": Step(AssetKind.IMAGE),
+    "cut-out": Step(AssetKind.STAGE),
     "downscale": Step(AssetKind.IMAGE, downscale),
     "exports": Step(AssetKind.EXPORT, export),
     "generate": Step(AssetKind.IMAGE),

@@ -20,7 +20,7 @@ MOST_ITEMS = 100
 MOST_EVENTS = 300
 MOST_FILES = 2000
 
-PICTURES = (AssetKind.IMAGE, AssetKind.PREVIEW)
+PICTURES = (AssetKind.IMAGE, AssetKind.PREVIEW, AssetKind.STAGE)
 
 
 @dataclass(frozen=True)

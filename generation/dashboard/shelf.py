@@ -173,7 +173,8 @@ def _sheets(rows: QuerySet[Request], base_url: str) -> list[Sheet]:
     shown = {request.pk: request.cards_of[:MOST_SHOWN] for request in found}
     files: dict[int, dict[str, Asset]] = {}
     ids = [item.pk for items in shown.values() for item in items]
-    for asset in Asset.objects.filter(item__in=ids, kind__in=(AssetKind.IMAGE, AssetKind.THUMBNAIL)):
+    shown_kinds = (AssetKind.IMAGE, AssetKind.THUMBNAIL)
+    for asset in Asset.objects.filter(item__in=ids, kind__in=shown_kinds).order_by("created_at"):  # the newest last
         files.setdefault(asset.item_id or 0, {})[asset.kind] = asset
     return [
         Sheet(request, [_card(item, files.get(item.pk, {}), base_url) for item in shown[request.pk]])

@@ -13,6 +13,7 @@ from generation.models.request import Request
 
 class AssetKind(models.TextChoices):
     IMAGE = "image"
+    STAGE = "stage"  # a picture that only a later step goes on with: a figure cut out, an empty scene
     MODEL = "model"
     PREVIEW = "preview"  # a model as its vendor rendered it
     THUMBNAIL = "thumbnail"

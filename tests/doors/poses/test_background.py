@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from config.models import User
 from generation import inputs, storage
+from generation.dashboard import shelf
 from generation.doors.poses import chain
 from generation.models import Asset, AssetKind, ItemStatus, Request
 from tests.db import race
@@ -85,6 +86,12 @@ def test_a_generated_ground_has_its_seam_painted(alices: Customer, simulator: Re
     results = pose_item(pose["id"]).results
     assert set(results) == {"generate", "cut-out", "background", "compose", "seam", "thumbnail", "publish"}
     assert_books_are_right()
+    # What is cut out and the empty scene are nobody's pictures; the newest picture is the one to show.
+    kinds = dict(Asset.objects.values_list("step", "kind"))
+    assert (kinds["cut-out"], kinds["background"]) == (AssetKind.STAGE, AssetKind.STAGE)
+    sheet = shelf.request(alices.user.pk, UUID(pose["generationId"]), "http://testserver/")  # type: ignore[union-attr]
+    assert sheet
+    assert sheet.cards[0].picture.split("?")[0] == pose["outputImageUrl"].split("?")[0]
 
 
 def test_an_uploaded_ground_covers_the_picture(alices: Customer, link: str) -> None:
