@@ -42,7 +42,7 @@ def test_http_is_answered() -> None:
 
 def test_an_unknown_socket_is_refused_without_a_traceback() -> None:
     async def call() -> Message:
-        desk = ApplicationCommunicator(asgi.application, make_scope("websocket", "/ws/nothing-here"))
+        desk = ApplicationCommunicator(asgi.application, make_scope("websocket", "/ws/nothing/here"))
         await desk.send_input({"type": "websocket.connect"})
         answer: Message = await desk.receive_output(10)
         await desk.wait()

@@ -123,7 +123,7 @@ async def test_over_a_real_server_with_a_real_client(
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4401
         with pytest.raises(Exception, match="403"):
-            await connect(f"{url}/ws/nowhere")
+            await connect(f"{url}/ws/no/where")
 
         async with connect(f"{url}/ws/visual-generation", subprotocols=["bearer", token]) as client:  # type: ignore[list-item]
             assert client.subprotocol == "bearer"
