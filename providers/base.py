@@ -193,7 +193,9 @@ class Provider:
         try:
             return secrets.key(self.name)
         except secrets.MissingKey as error:
-            raise errors.OurKeyRefused(detail=str(error)) from error
+            missing = errors.OurKeyRefused(detail=str(error))
+            missing.ask_again = True  # a vault may be away for a moment; that says nothing about a parked call
+            raise missing from error
 
     def webhook_secret(self) -> str:
         """What the vendor signs its webhooks with; "" when none is set, and then none is believed."""

@@ -304,6 +304,21 @@ def test_a_bug_in_keeping_what_was_parked_is_tried_once_more_then_refunded(
     assert outcomes(item) == ["failed", "failed"]
 
 
+def test_a_key_that_is_away_for_a_moment_loses_no_parked_call(
+    alice: User, vendors: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = submit_one(alice, providers=[HUGGINGFACE])
+    work_while_due_without_asking()
+    with monkeypatch.context() as patch:
+        patch.setattr("providers.secrets.SIMULATOR_KEYS", {})
+        ask_now()
+    assert fresh(item).status == "WAITING"
+    let_all_fall_due()
+    work_until_quiet()
+    assert fresh(item).status == "SUCCEEDED"
+    assert len(vendors.calls("huggingface", "submit")) == 1
+
+
 def test_the_last_question_comes_when_the_time_is_up(parked: Item, vendors: Remote) -> None:
     soon = timezone.now() + timedelta(seconds=0.5)
     Attempt.objects.update(park_until=soon)
