@@ -154,6 +154,11 @@ class Provider:
         """Turn a 2xx answer into Made or Pending. Must be overridden."""
         raise NotImplementedError
 
+    def picture_fault(self, operation: str, model: str, look: sniff.Look) -> str:
+        """Say what of the first picture's kind and size this vendor refuses, with its rule and no vendor; "" when all
+        is well. For doors, which refuse it before it is charged. Pure. Overridden by vendors that have such rules."""
+        return ""
+
     def complain(
         self, status: int, headers: Mapping[str, str], body: Mapping[str, Any], detail: str
     ) -> ProviderError | None:

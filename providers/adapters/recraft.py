@@ -155,6 +155,9 @@ class Recraft(Provider):
             raise errors.ModelGone(detail=f"no model for edits is set for the key {call.model}")
         return str(found)
 
+    def picture_fault(self, operation: str, model: str, look: sniff.Look) -> str:
+        return _fault(look, SHORTEST_UPSCALED if operation == "upscale" else SHORTEST_SIDE)
+
     def _picture(self, call: Call, shortest: int = SHORTEST_SIDE) -> tuple[bytes, sniff.Look]:
         """The picture to work on. Raises Refused for what this vendor does not take."""
         pictures = call.inputs.get("images") or ()
@@ -162,12 +165,8 @@ class Recraft(Provider):
             raise errors.Refused("A picture is needed.")
         data: bytes = pictures[0]
         look, most = sniff.look(io.BytesIO(data), len(data)), self.conf["INPUT_BYTES"]
-        short, long = sorted((look.width, look.height))
-        if look.content_type not in sniff.PICTURES:
-            raise errors.Refused("The picture must be PNG, JPEG or WebP.")
-        if short < shortest or long > LONGEST_SIDE or short * long > MOST_PIXELS:
-            rule = f"{shortest} to {LONGEST_SIDE} pixels, and {MOST_PIXELS:,} pixels at most"
-            raise errors.Refused(f"The picture's sides must be {rule}; this one is {look.width} x {look.height}.")
+        if fault := _fault(look, shortest):
+            raise errors.Refused(fault)
         if len(data) >= most:
             raise errors.Refused(f"The picture must be smaller than {most:,} bytes; this one has {len(data):,}.")
         return data, look
@@ -252,6 +251,17 @@ class Recraft(Provider):
         if status in (400, 403, 422) and _FILTERED.search(text):
             return errors.ContentRejected(http_status=status, detail=detail)
         return None
+
+
+def _fault(look: sniff.Look, shortest: int) -> str:
+    """What this vendor refuses of a picture's kind and size, with the rule."""
+    short, long = sorted((look.width, look.height))
+    if look.content_type not in sniff.PICTURES:
+        return "The picture must be PNG, JPEG or WebP."
+    if short < shortest or long > LONGEST_SIDE or short * long > MOST_PIXELS:
+        rule = f"{shortest} to {LONGEST_SIDE} pixels, and {MOST_PIXELS:,} pixels at most"
+        return f"The picture's sides must be {rule}; this one is {look.width} x {look.height}."
+    return ""
 
 
 def _family(model: str) -> str:

@@ -97,6 +97,10 @@ class Stability(Provider):
         credits = self.conf["CREDITS"]
         return Decimal(credits.get(price, credits["other"])) * Decimal(self.conf["CREDIT_USD"])
 
+    def picture_fault(self, operation: str, model: str, look: sniff.Look) -> str:
+        endpoint = ENDPOINTS.get(operation, {}).get(model)
+        return endpoint.pictures[0].fault(look) if endpoint and endpoint.pictures else ""
+
     # --- Asking ----------------------------------------------------------------------------------
 
     def poll(self, remote_id: str, call: Call) -> Made | Pending:

@@ -20,6 +20,8 @@ from generation.doors.makeit3d.catalogue import Input, Kind
 from generation.doors.makeit3d.serializers import Wish
 from generation.models import Asset
 from generation.steps import File
+from providers import registry
+from providers.sniff import Look
 from providers.spool import Spool
 
 OBJ = "model/obj"
@@ -75,6 +77,7 @@ def gather(wish: Wish, owner_id: UUID, base_url: str) -> Gathered:
                 fetched.append(asset)
             found[one.name].append(asset)
         _check_mask(gathered)
+        _check_picture(wish, gathered)
     except ApiError:
         gathered.discard()
         raise
@@ -108,6 +111,18 @@ def _check_mask(gathered: Gathered) -> None:
             " they must be the same."
         )
         raise inputs.refusal(422, "MASK_SIZE_MISMATCH", "input_mask_asset_url", text)
+
+
+def _check_picture(wish: Wish, gathered: Gathered) -> None:
+    """What the provider is known to refuse of the picture to work on is refused before it costs anything."""
+    operation, picture = wish.operation.name, gathered.first
+    if picture is None or not picture.width or not picture.height or not registry.can(wish.provider, operation):
+        return
+    model = wish.operation.offers[wish.provider].model or registry.offer(wish.provider, operation).models[0]
+    look = Look(picture.content_type, True, picture.width, picture.height)
+    if fault := registry.adapter(wish.provider).picture_fault(operation, model, look):
+        field = next(one for one in wish.operation.inputs if picture in gathered.by_field[one.name])
+        raise inputs.invalid(f"{field.name}[0]" if field.most else field.name, fault)
 
 
 # --- Looking at files ----------------------------------------------------------------------------

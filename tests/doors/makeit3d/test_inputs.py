@@ -202,11 +202,11 @@ def test_an_allowed_host_leads_to_no_other(
 
 
 def test_what_is_fetched_is_stored_as_an_input_of_the_request(alices: Customer, files: Any) -> None:
-    link = files(answering(picture("JPEG", (64, 48))))
+    link = files(answering(picture("JPEG", (96, 72))))
     answer = asked(alices, link)
     assert answer.status_code == 200, answer.json()
     asset = Asset.objects.get()
-    assert (asset.kind, asset.content_type, asset.width, asset.height) == (AssetKind.INPUT, "image/jpeg", 64, 48)
+    assert (asset.kind, asset.content_type, asset.width, asset.height) == (AssetKind.INPUT, "image/jpeg", 96, 72)
     assert asset.key == f"inputs/{alices.user.pk}/{asset.pk}.jpg"  # type: ignore[union-attr]
     assert str(asset.request_id) == answer.json()["task_id"]
     assert storage.matches(asset.key, asset.size_bytes, asset.sha256)
@@ -308,6 +308,24 @@ def test_a_repeat_is_answered_although_its_link_has_died(alices: Customer, files
     again = alices.post("remove-background", body, key="order-0001")
     assert again.json() == first.json()
     assert (alices.balance, Asset.objects.count()) == (99, 1)
+
+
+@pytest.mark.parametrize(
+    ("operation", "provider", "size", "rule"),
+    [
+        ("upscale", "stability", (1600, 400), "Each side of the picture must have 32 to 1,536 pixels"),
+        ("upscale", "stability", (1500, 1500), "1,024 to 1,048,576 pixels"),
+        ("remove-background", "stability", (32, 300), "Each side of the picture must have 64"),
+        ("remove-background", "recraft", (200, 300), "must be 256 to 4096 pixels"),
+    ],
+)
+def test_a_size_that_the_provider_refuses_is_refused_before_it_costs_anything(
+    alices: Customer, operation: str, provider: str, size: tuple[int, int], rule: str
+) -> None:
+    answer = alices.post(operation, provider=provider, input_image_asset_url=alices.link_to(size=size))
+    assert refusal_of(answer) == (422, "INPUT_INVALID")
+    assert rule in answer.json()["errors"][0]["message"]
+    assert (Item.objects.count(), alices.balance) == (0, 100)
 
 
 def test_a_mask_has_the_pictures_size(alices: Customer) -> None:
