@@ -63,14 +63,6 @@ PRESETS: Mapping[str, Preset] = {
 _BY_NAME = {name: preset for key, preset in PRESETS.items() for name in (key, *preset.aliases)}
 
 
-@dataclass(frozen=True)
-class Export:
-    """is_enlarged: the original was smaller, so it was scaled up."""
-
-    picture: Picture
-    is_enlarged: bool
-
-
 def names() -> list[str]:
     """Every name that a client may send, sorted."""
     return sorted(_BY_NAME)
@@ -85,12 +77,21 @@ def extension_of(name: str) -> str:
     return _BY_NAME[name].extension
 
 
-def make(image: Image.Image, wanted: Iterable[str], figure: Box | None = None) -> dict[str, Export]:
+def is_enlarged(name: str, size: tuple[int, int]) -> bool:
+    """Is a picture of that size scaled up for this export? Raises KeyError for an unknown name."""
+    preset = _BY_NAME[name]
+    if not preset.width:
+        return False
+    left, _, right, _ = crop_of(size, preset.width / preset.height)
+    return preset.width > right - left
+
+
+def make(image: Image.Image, wanted: Iterable[str], figure: Box | None = None) -> dict[str, Picture]:
     """Make each wanted export, by the name it was asked for. Presets of one shape are scaled from one crop.
 
     image: decoded and upright. figure: where it stands, in shares. Raises KeyError for an unknown name.
     """
-    made: dict[Preset, Export] = {}
+    made: dict[Preset, Picture] = {}
     found = {}
     for name in wanted:
         preset = _BY_NAME[name]
@@ -122,12 +123,12 @@ def _placed(part: int, whole: int, start: float, end: float, *, keeps_start: boo
     return max(0, min(whole - part, round(begin)))
 
 
-def _export(image: Image.Image, preset: Preset, figure: Box | None) -> Export:
+def _export(image: Image.Image, preset: Preset, figure: Box | None) -> Picture:
     if not preset.width:
-        return Export(_encoded(image, preset), False)
+        return _encoded(image, preset)
     part = crop_of(image.size, preset.width / preset.height, figure)
     scaled = image.resize((preset.width, preset.height), Image.Resampling.LANCZOS, box=part, reducing_gap=2.0)
-    return Export(_encoded(scaled, preset), preset.width > part[2] - part[0])
+    return _encoded(scaled, preset)
 
 
 def _encoded(image: Image.Image, preset: Preset) -> Picture:

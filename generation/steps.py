@@ -137,7 +137,7 @@ def export(item: Item) -> Sequence[Piece]:
     figure = posemap.Box(*inputs["figure"]) if inputs.get("figure") else None
     with images.opened(storage.open_file(newest(item)["key"])) as (image,):
         made = exports.make(image, inputs["formats"], figure)
-    return [Piece(AssetKind.EXPORT, one.picture, name) for name, one in made.items()]
+    return [Piece(AssetKind.EXPORT, picture, name) for name, picture in made.items()]
 
 
 def downscale(item: Item) -> Sequence[Piece]:

@@ -117,14 +117,14 @@ def running(owner_id: UUID, base_url: str) -> list[Sheet]:
 
 def requests(owner_id: UUID, base_url: str, before: str = "", size: int = 20) -> Page:
     """A page of requests, newest first. Three queries."""
-    rows = _before(Request.objects.filter(owner=owner_id), before)[: size + 1]
+    rows = _before(Request.objects.filter(owner=owner_id, erased_at=None), before)[: size + 1]
     sheets = _sheets(rows, base_url)
     return Page(sheets[:size], _mark([sheet.request for sheet in sheets], size))
 
 
 def request(owner_id: UUID, request_id: UUID, base_url: str) -> Sheet | None:
     """One request; another person's is as missing as one that never was. Three queries."""
-    found = _sheets(Request.objects.filter(owner=owner_id, pk=request_id), base_url)
+    found = _sheets(Request.objects.filter(owner=owner_id, pk=request_id, erased_at=None), base_url)
     return found[0] if found else None
 
 

@@ -77,6 +77,9 @@ class Generation(Answer):
 
 class PoseMetadata(Answer):
     textOnly = serializers.BooleanField(help_text="Made from words: there was no map for it")
+    enlargedExports = serializers.ListField(
+        child=serializers.CharField(), help_text="Exports larger than the picture, which was scaled up for them"
+    )
 
 
 class Pose(Answer):

@@ -86,11 +86,11 @@ def _files(item: Item, shown: Item, names: Sequence[str]) -> Iterator[tuple[str,
     for name in names:
         if name in there:
             yield name, storage.read(there[name]), there[name].rpartition(".")[2]
-    for name, export in _make(item, shown, [name for name in names if name not in there]).items():
-        yield name, export.picture.data, export.picture.extension
+    for name, picture in _make(item, shown, [name for name in names if name not in there]).items():
+        yield name, picture.data, picture.extension
 
 
-def _make(item: Item, shown: Item, names: Sequence[str]) -> dict[str, exports.Export]:
+def _make(item: Item, shown: Item, names: Sequence[str]) -> dict[str, images.Picture]:
     if not names:
         return {}
     figure = item.params["figure"]
@@ -105,7 +105,7 @@ def regenerate(item: Item, shown: Item, name: str, base_url: str) -> str:
     """
     connection.close()
     try:
-        picture = _make(item, shown, [name])[name].picture
+        picture = _make(item, shown, [name])[name]
         key = storage.pose_export(item.request_id, f"{item.public_id}_{name}_{uuid4().hex[:8]}", picture.extension)
         storage.save(key, picture.body)
     except (storage.KeyMissing, BadPicture) as error:

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from generation import storage
+from generation import exports, storage
 from generation.doors.poses import chain, plan
 from generation.doors.poses.tallies import ENDED_BADLY, Tally, tallies
 from generation.models import Item, ItemStatus, Request, RequestStatus
@@ -37,6 +37,8 @@ STATES: Mapping[str, Q] = {
     FAILED: Q(status__in=[RequestStatus.FAILED, RequestStatus.CANCELLED]),
     PARTIAL: Q(_LACKS_SOME, status=RequestStatus.COMPLETED),
 }
+# The steps that leave the picture of a pose, the last one first.
+PICTURES = ("seam", "compose", "generate")
 # How many poses pass between two messages of progress.
 PROGRESS_EVERY = 5
 
@@ -228,7 +230,10 @@ def present_pose(item: Item, shown: Item, base_url: str) -> dict[str, Any]:
         "promptUsed": item.params["promptUsed"],
         "seedUsed": item.params["seed"],
         "controlnetWeight": None if item.params["textOnly"] else chain.CONTROL,
-        "metadata": {"textOnly": item.params["textOnly"]},
+        "metadata": {
+            "textOnly": item.params["textOnly"],
+            "enlargedExports": _enlarged(shown) if is_done else [],
+        },
         "generationTime": _seconds(took),
         "aiConfidenceScore": None,
         "isFavorite": False,
@@ -247,13 +252,19 @@ def key_of(item: Item, step: str) -> str:
 
 def output_key(item: Item) -> str:
     """The last picture that was made: with the seam repaired, composed, or as it was generated."""
-    return next((key for step in ("seam", "compose", "generate") if (key := key_of(item, step))), "")
+    return next((key for step in PICTURES if (key := key_of(item, step))), "")
 
 
 def export_keys(item: Item) -> dict[str, str]:
     """Name as the client sent it -> where the export lies."""
     files: Mapping[str, Mapping[str, Any]] = (item.results.get("exports") or {}).get("files") or {}
     return {name: str(file["key"]) for name, file in files.items()}
+
+
+def _enlarged(shown: Item) -> list[str]:
+    """The exports for which the picture was too small and was scaled up."""
+    made: Mapping[str, Any] = next((left for step in PICTURES if (left := shown.results.get(step))), {})
+    return [name for name in export_keys(shown) if exports.is_enlarged(name, (made["width"], made["height"]))]
 
 
 def changed(shown: Item, order: Request, balance: int, base_url: str) -> dict[str, Any]:

@@ -150,7 +150,9 @@ def test_a_finished_pose_shows_where_its_pictures_lie(alices: Customer) -> None:
     assert f"{folder}/{pose['id']}.png?" in pose["outputImageUrl"]
     assert f"{folder}/{pose['id']}_thumb.png?" in pose["thumbnailUrl"]
     assert f"{folder}/exports/{pose['id']}_ig-post.jpg?" in pose["exportFormats"]["ig-post"]
-    assert (pose["controlnetWeight"], pose["metadata"]) == (None, {"textOnly": True})
+    # 1024 pixels make 1080 and 2480 only by being scaled up.
+    assert pose["metadata"] == {"textOnly": True, "enlargedExports": ["ig-post"]}
+    assert pose["controlnetWeight"] is None
     assert (pose["backgroundChanged"], pose["backgroundPrompt"]) == (False, None)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from generation import engine, storage
+from generation.dashboard import shelf
 from generation.doors.poses import orders
 from generation.models import Asset, Chore, Item, LibraryPose, PoseProject, PoseWish, Request
 from tests.db import race
@@ -132,6 +133,9 @@ def test_a_removed_project_takes_generations_poses_and_files_along(
     assert alices.post(f"poses/{pose['id']}/regenerate-export", {"format": "tiktok"}).status_code == 404
     assert alices.generate(projectId=str(project.pk)).status_code == 404
     assert alices.get("generations")["pagination"]["total"] == 1
+    assert [one.request.pk for one in shelf.requests(project.owner_id, "http://testserver/").rows] == [
+        UUID(kept["generationId"])
+    ]
 
     work()  # the files follow by a chore
     assert all(pose["id"] not in str(path) for path in media.rglob("*"))
