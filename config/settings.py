@@ -481,6 +481,7 @@ UNFOLD: dict[str, Any] = {
     "ENVIRONMENT": "generation.admin.desk.badge",
     "DASHBOARD_CALLBACK": "generation.admin.desk.fill",
     "STYLES": [lambda request: static("console.css")],
+    "SCRIPTS": [lambda request: static("names.js")],
     "SIDEBAR": {"navigation": "generation.admin.menu.navigation"},
     # The dashboard's accent, so that both look like one house.
     "COLORS": {

@@ -8,7 +8,8 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from unfold.decorators import display
 
@@ -75,7 +76,7 @@ class EntryAdmin(ReadOnlyAdmin):
         context = {"export": address if request.user.has_perm(EXPORT) else "", **(extra_context or {})}
         return super().changelist_view(request, context)
 
-    def export_view(self, request: HttpRequest) -> HttpResponse | HttpResponseRedirect:
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """Stream what the filters match, and write down who took it."""
         if not request.user.has_perm(EXPORT):
             raise PermissionDenied

@@ -139,7 +139,7 @@ def _rows(items: list[Item], lanes: dict[str, Lane]) -> list[Row]:
     in_flight = dict(Attempt.objects.filter(ended_at=None).values_list("lane").annotate(count=Count("pk")).order_by())
     queued = [item for item in items if item.status == ItemStatus.QUEUED]
     with connection.cursor() as cursor:
-        asked = {"lanes": list({one.lane for one in queued}), "ids": [one.pk for one in queued], "most": MOST_PLACES}
+        asked: dict[str, Any] = {"lanes": list({one.lane for one in queued}), "ids": [one.pk for one in queued], "most": MOST_PLACES}
         cursor.execute(_PLACES, asked)
         places = dict(cursor.fetchall())
     return [

@@ -64,7 +64,7 @@ class QueuePages(VerbAdmin):
 
     def quarantine_view(self, request: HttpRequest) -> HttpResponse:
         """Items that three lost calls took out of the queue: the list of items, filtered by that."""
-        request.GET = QueryDict(f"{request.GET.urlencode()}&quarantine=1".lstrip("&"))  # type: ignore[assignment]
+        request.GET = QueryDict(f"{request.GET.urlencode()}&quarantine=1".lstrip("&"))
         return self.changelist_view(
             request,
             {
