@@ -102,6 +102,12 @@ def test_a_code_may_have_a_base_of_its_own() -> None:
     assert max(decide(policy, Unavailable(), Tries(1)).wait_s for _ in range(300)) <= 10
 
 
+def test_a_status_may_have_a_base_of_its_own_that_comes_first() -> None:
+    policy = RetryPolicy(base_s=10, by_code={"HTTP_503": 60, "SERVICE_UNAVAILABLE": 1})
+    assert max(decide(policy, Unavailable(http_status=503), Tries(1)).wait_s for _ in range(300)) > 30
+    assert max(decide(policy, Unavailable(http_status=500), Tries(1)).wait_s for _ in range(300)) <= 1
+
+
 def test_a_code_may_have_a_cap_of_its_own() -> None:
     policy = RetryPolicy(base_s=10, cap_s=15, by_code={"RATE_LIMITED": 5}, cap_by_code={"RATE_LIMITED": 60})
     assert max(decide(policy, RateLimited(), Tries(1, waits=6)).wait_s for _ in range(300)) > 40

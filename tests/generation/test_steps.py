@@ -249,6 +249,18 @@ def test_a_final_key_may_leave_the_extension_to_what_was_made(
     assert item.assets.get().key == fresh(item).results["generate"]["key"] == f"images/task-1/x_0.{extension}"
 
 
+def test_each_step_may_have_a_format_of_its_own(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, making((picture("JPEG"), "", "result")))
+    moves = {"generate": "poses/x/1.png", "thumbnail": "poses/x/1_thumb.{extension}", "seam": "poses/x/none.png"}
+    publish = StepPlan("publish", "publish", {"moves": moves, "as": {"generate": "png", "seam": "png"}})
+    item = submit_steps(alice, THUMBNAIL, publish)
+    work_until_quiet()
+    assert fresh(item).results["generate"]["content_type"] == "image/png"
+    kept = fresh(item).results["thumbnail"]
+    assert (kept["key"], kept["content_type"]) == ("poses/x/1_thumb.jpg", "image/jpeg")
+    assert sorted(item.assets.values_list("key", flat=True)) == ["poses/x/1.png", "poses/x/1_thumb.jpg"]
+
+
 def test_a_model_and_its_preview_keep_together(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, making(GLB, PREVIEW))
     item = submit_steps(alice, publishing("models/task-1/x_model.glb"), THUMBNAIL, operation="text-to-model")
