@@ -97,3 +97,12 @@ def test_a_plain_background_has_its_colour() -> None:
     assert composing.plain("#1e1edc", (8, 4)).getpixel((7, 3)) == NEW
     with pytest.raises(ValueError, match="unknown color"):
         composing.plain("no colour", (8, 4))
+
+
+def test_a_figure_is_cut_out_by_a_mask_of_another_size() -> None:
+    mask = Image.new("L", (16, 16))
+    mask.paste(255, (4, 4, 12, 12))
+    cut = composing.cut_by(Image.new("RGB", (64, 64), "red"), mask)
+    assert (cut.mode, cut.size) == ("RGBA", (64, 64))
+    assert (cut.getpixel((32, 32)), cut.getpixel((2, 2))) == ((255, 0, 0, 255), (255, 0, 0, 0))
+    assert composing.is_cut_out(cut)

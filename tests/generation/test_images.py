@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import struct
+import threading
 import zlib
 from typing import Any
 
@@ -282,3 +283,12 @@ def test_a_big_picture_is_laid_down_on_disk_until_it_is_stored(side: int) -> Non
     for fact in ("content_type", "extension", "width", "height", "size_bytes", "sha256"):
         assert getattr(kept, fact) == getattr(held, fact)
     kept.close()
+
+
+def test_two_pictures_need_one_turn_where_there_is_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that held one and waited for another turn would wait for ever."""
+    monkeypatch.setattr(images, "_decoding", threading.BoundedSemaphore(1))
+    bodies = [io.BytesIO(picture("PNG", size)) for size in ((90, 60), (60, 90))]
+    with images.opened(*bodies) as (wide, tall):
+        assert (wide.size, tall.size) == ((90, 60), (60, 90))
+    assert all(body.closed for body in bodies)
