@@ -66,7 +66,7 @@ WITH lane AS MATERIALIZED (
         started_at = CASE WHEN i.lane = '{internal}' THEN i.started_at ELSE clock_timestamp() END,
         first_started_at = COALESCE(i.first_started_at, clock_timestamp())
     FROM picked WHERE i.id = picked.id
-    RETURNING {columns}
+    RETURNING i.*
 ), tried AS (
     INSERT INTO generation_attempt
         (item_id, round, step, pass_no, fence, lane, provider, model, operation, stage, outcome, remote_id, progress,
@@ -103,32 +103,33 @@ def claim(most: int, *, only: Only | None = None) -> list[Claim]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])
         cursor.execute(
-            _CLAIM.format(only=only.sql, internal=INTERNAL, columns=_columns()),
-            {"most": most, "lease_s": settings.LEASE_S, "probe_s": PROBE_EVERY_S, **only.params},
+            _statement(only.sql), {"most": most, "lease_s": settings.LEASE_S, "probe_s": PROBE_EVERY_S, **only.params}
         )
         found = cursor.fetchall()
-    return [Claim(item, attempt_id, item.fence, only) for attempt_id, item in map(_made, found)]
+        columns = tuple(column.name for column in cursor.description)
+    return [_made(row, columns, only) for row in found]
 
 
 @cache
-def _columns() -> str:
-    return ", ".join(f'i."{one.column}"' for one in Item._meta.concrete_fields)
+def _statement(only: str) -> str:
+    return _CLAIM.format(only=only, internal=INTERNAL)
+
+
+def _made(row: tuple[Any, ...], columns: tuple[str, ...], only: Only) -> Claim:
+    """Read a claim from its row: the attempt's id, then the item's columns. The ORM takes a millisecond longer."""
+    attributes, places = _reading(columns)
+    values = [json.loads(row[place]) if is_json else row[place] for place, is_json in places]
+    item = Item.from_db("default", attributes, values)
+    return Claim(item, row[0], item.fence, only)
 
 
 @cache
-def _reading() -> tuple[list[str], list[int]]:
-    """The attributes of an item in the order of its columns, and which of them come as JSON."""
+def _reading(columns: tuple[str, ...]) -> tuple[list[str], list[tuple[int, bool]]]:
+    """The attributes of an item as its model lists them, where each stands in a row, and whether it comes as JSON."""
     fields = Item._meta.concrete_fields
-    return [one.attname for one in fields], [nth for nth, one in enumerate(fields) if isinstance(one, JSONField)]
-
-
-def _made(row: tuple[Any, ...]) -> tuple[int, Item]:
-    """The attempt and the item of a row, as the ORM would read it; the ORM takes a millisecond longer."""
-    attempt_id, *values = row
-    attributes, in_json = _reading()
-    for nth in in_json:
-        values[nth] = json.loads(values[nth])
-    return attempt_id, Item.from_db("default", attributes, values)
+    return [one.attname for one in fields], [
+        (columns.index(str(one.column), 1), isinstance(one, JSONField)) for one in fields
+    ]
 
 
 @dataclass(frozen=True)

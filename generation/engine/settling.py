@@ -75,6 +75,8 @@ def settle(claim: Claim, result: Result | None, *, error: str = "", along: Seque
         change.alter(Attempt, claim.attempt_id, **_ending(result, error, change.now))
         for one in along:
             change.add(_attempt(change, claim, one), *(_assets(one.item, one.result, change.now) if one.result else ()))
+    # The claim's item stands at the last step that was done, for whoever goes on with it.
+    claim.item.step, claim.item.results = item.step, results
     if superseded:
         connection.close()
         delete(superseded)
