@@ -97,7 +97,7 @@ PRESETS = (
 )
 FORMATS = ("png", "jpeg", "webp")
 NEGATIVE = Words(name="negative_prompt", most=4000, help="What not to show")
-SEED = Whole(name="seed", low=0, high=2**32 - 1, default=0, nothing=0, help="0: a random one")
+SEED = Whole(name="seed", low=0, high=2**32 - 2, default=0, nothing=0, help="0: a random one")
 PRESET = OneOf(name="style_preset", among=PRESETS)
 FORMAT = OneOf(name="output_format", among=FORMATS, default="png")
 PNG_OR_JPEG = OneOf(name="output_format", among=("png", "jpeg"), default="png")

@@ -87,6 +87,32 @@ def named(cases: list[tuple[Operation, str, Param]]) -> list[str]:
     return [f"{operation.name}-{alias}-{param.name}" for operation, alias, param in cases]
 
 
+# The MakeIt3D contract, section 3, by name: what holds at every operation and provider that takes it.
+RANGES = {
+    "seed": (0, 4294967294, 0),
+    "fidelity": (0, 1, 0.8),
+    "strength": (0, 1, 0.2),
+    "control_strength": (0, 1, 0.8),
+    "safety_tolerance": (0, 6, 2),
+    "width": (256, 1440, 1024),
+    "height": (256, 1440, 1024),
+    "grow_mask": (0, 20, 3),
+    "foreground_ratio": (0.1, 2, 1.3),
+    "target_count": (100, 20000, 10000),
+    "guidance_scale": (1, 10, 6),
+    "max_size_mb": (0.1, 20, None),
+}
+
+
+def test_its_ranges_and_defaults_are_those_of_the_contract() -> None:
+    found = {
+        (param.name, param.low, param.high, param.default)
+        for _, _, param in PARAMS
+        if isinstance(param, (Whole, Number)) and param.name in RANGES
+    }
+    assert found == {(name, *told) for name, told in RANGES.items()}
+
+
 @pytest.mark.parametrize(("operation", "alias", "param"), PARAMS, ids=named(PARAMS))
 def test_what_lies_in_its_range_is_taken(operation: Operation, alias: str, param: Param) -> None:
     for value in taken(param):
