@@ -139,8 +139,8 @@ def _rows(items: list[Item], lanes: dict[str, Lane]) -> list[Row]:
     in_flight = dict(Attempt.objects.filter(ended_at=None).values_list("lane").annotate(count=Count("pk")).order_by())
     queued = [item for item in items if item.status == ItemStatus.QUEUED]
     with connection.cursor() as cursor:
-        asked: dict[str, Any] = {"lanes": list({one.lane for one in queued}), "ids": [one.pk for one in queued], "most": MOST_PLACES}
-        cursor.execute(_PLACES, asked)
+        lanes_asked, ids = list({one.lane for one in queued}), [one.pk for one in queued]
+        cursor.execute(_PLACES, {"lanes": lanes_asked, "ids": ids, "most": MOST_PLACES})
         places = dict(cursor.fetchall())
     return [
         Row(

@@ -246,4 +246,4 @@ def test_empty_lists_say_what_would_stand_there(staff: Client) -> None:
     page = staff.get(reverse("admin:generation_posewish_changelist"))
     assert "When a customer wishes for a pose" in page.text
     assert "Nothing matches." in staff.get(reverse("admin:generation_posewish_changelist"), {"q": "x"}).text
-    assert "Nothing matches." in staff.get(reverse("admin:generation_item_quarantine")).text
+    assert "Nothing is in quarantine" in staff.get(reverse("admin:generation_item_quarantine")).text
