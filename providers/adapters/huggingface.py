@@ -33,6 +33,9 @@ READS = {
     ("hf-inference", "text-to-image"): "prompt negative_prompt seed steps guidance width height aspect_ratio",
 }
 
+# Operation -> the table of its models' paths in the settings.
+APPS = {"text-to-image": "FAL_PATHS", "image-to-image": "FAL_EDIT_PATHS"}
+
 _PATH = re.compile(r"/[\w./-]{1,300}")
 _PERCENT = re.compile(r"(\d{1,3})%\|")
 _POLICY = "content_policy_violation"
@@ -108,8 +111,29 @@ class HuggingFace(Provider):
             return Made((self.picture(answer.spool),), cost, call.model, extra={"ignored": self._ignored(call)})
         body = _object(answer)
         # The paths are taken from the reply: they name the app without the model's own sub-path.
-        paths = [_path(body.get(key)) for key in ("response_url", "cancel_url")]
-        return Pending(" ".join(paths), self.conf["POLL_S"])
+        path, cancel_path = (_path(body.get(key)) for key in ("response_url", "cancel_url"))
+        return Pending(self._id_of(path, cancel_path), self.conf["POLL_S"])
+
+    def _id_of(self, path: str, cancel_path: str) -> str:
+        """The paths as an id that names no vendor: operation, model key and the request's own id.
+
+        Paths of another shape than ever seen are kept as they are: the call is paid for.
+        """
+        app, found, request_id = path.rpartition("/requests/")
+        for operation, table in APPS.items():
+            for model, place in self.conf[table].items():
+                if found and app == _app(place) and cancel_path == f"{path}/cancel":
+                    return f"{operation}:{model} {request_id}"
+        return f"{path} {cancel_path}"
+
+    def _paths_of(self, remote_id: str) -> tuple[str, str]:
+        """The paths of a request and of its cancel."""
+        first, _, last = remote_id.partition(" ")
+        if first.startswith("/"):
+            return first, last
+        operation, _, model = first.partition(":")
+        path = f"{_app(self.conf[APPS[operation]][model])}/requests/{last}"
+        return path, f"{path}/cancel"
 
     def _ignored(self, call: Call) -> tuple[str, ...]:
         """Names of inputs that were given and that this route does not read."""
@@ -122,7 +146,7 @@ class HuggingFace(Provider):
     # --- Asking ----------------------------------------------------------------------------------
 
     def poll(self, remote_id: str, call: Call) -> Made | Pending:
-        path, _, _ = remote_id.partition(" ")
+        path, _ = self._paths_of(remote_id)
         deadline = Deadline(min(call.deadline_s, self.conf["TIMEOUT_S"]))
         state = self._ask(path + "/status", deadline, logs="1")
         if state.get("status") != "COMPLETED":
@@ -151,7 +175,7 @@ class HuggingFace(Provider):
 
     def cancel(self, remote_id: str) -> bool:
         """True only for a call that had not begun: one in progress is asked to stop, but may still be made."""
-        path, _, cancel_path = remote_id.partition(" ")
+        path, cancel_path = self._paths_of(remote_id)
         deadline = Deadline(30.0)
         state = self._ask(path + "/status", deadline)
         if state.get("status") == "COMPLETED":
@@ -234,6 +258,11 @@ def _object(answer: Answer) -> dict[str, Any]:
     if not isinstance(body, dict) or "error" in body and "status" not in body:
         raise errors.BadAnswer(http_status=answer.status, detail=f"not the expected JSON: {str(body)[:200]}")
     return body
+
+
+def _app(place: str) -> str:
+    """The part of a model's path that its requests lie under."""
+    return "/" + "/".join(place.split("/")[:2])
 
 
 def _path(url: object) -> str:
