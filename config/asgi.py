@@ -1,4 +1,4 @@
-"""HTTP and sockets on one port.
+"""HTTP, sockets and Socket.IO on one port.
 
 Under Django's ASGI handler every sync view costs a fresh thread; the same views as WSGI in a fixed
 thread pool answer four times as many calls. So HTTP runs as WSGI, and sockets alone as ASGI.
@@ -16,6 +16,7 @@ from django.conf import settings
 from django.urls import re_path
 
 from config.wsgi import application as wsgi  # before our own rooms: it sets Django up
+from generation.live import socketio
 from generation.live.routing import websocket_urlpatterns
 
 Scope = dict[str, Any]
@@ -23,6 +24,8 @@ Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+# Both transports of Socket.IO, polling and WebSocket, have paths below this one.
+SOCKET_IO = "/socket.io/"
 # How much of a body is taken in before a thread is: a slow sender then holds memory, not a thread.
 EAGER_BODY_BYTES = 1024 * 1024
 
@@ -43,7 +46,9 @@ sockets: Any = URLRouter([*websocket_urlpatterns, re_path("", cast(Any, _no_such
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "http":
+    if scope["type"] != "lifespan" and scope["path"].startswith(SOCKET_IO):
+        await socketio.app(scope, receive, send)
+    elif scope["type"] == "http":
         replay, size = await _eager(receive)
         await http(_for_wsgi(scope, size), replay, send)
     elif scope["type"] == "websocket":
@@ -56,6 +61,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     await receive()
     await send({"type": "lifespan.startup.complete"})
     await receive()
+    await socketio.shutdown()
     # The server has let running calls end by now; waiting here for a stuck one would block its own answer.
     http.executor.shutdown(wait=False, cancel_futures=True)
     await send({"type": "lifespan.shutdown.complete"})

@@ -22,7 +22,7 @@ HIDDEN = "[hidden]"
 
 _SECRET_NAME = (
     r"authorization|proxy-authorization|cookie|set-cookie|x-api-key|api[_-]?key|(?:access|refresh|id|auth)?[_-]?token"
-    r"|password|passwd|secret|client[_-]?secret|signature|sig|x-amz-(?:signature|credential|security-token)"
+    r"|password|passwd|secret|client[_-]?secret|signature|sig|sid|x-amz-(?:signature|credential|security-token)"
 )
 _PATTERNS = (
     # Credentials by their own look: bearer words, JWTs, the vendors' keys.

@@ -125,7 +125,7 @@ def is_known_host(scope: Scope) -> bool:
 
 def base_url(scope: Scope) -> str:
     """Scheme and host that the client came by, for links."""
-    is_secure = scope.get("scheme") == "wss"
+    is_secure = scope.get("scheme") in ("wss", "https")
     if settings.TRUSTED_PROXIES and (forwarded := header(scope, b"x-forwarded-proto")):
         is_secure = forwarded == "https"
     return f"{'https' if is_secure else 'http'}://{header(scope, b'host') or 'localhost'}"

@@ -209,8 +209,8 @@ class Hub:
             log.warning(text, type(error).__name__)
 
 
-class _Seldom(logging.Filter):
-    """Lets the layer complain once in a while: with Redis down it would print a traceback each second."""
+class Seldom(logging.Filter):
+    """Lets a library complain once in a while: with Redis down it would print a traceback each second."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -223,4 +223,4 @@ class _Seldom(logging.Filter):
         return True
 
 
-logging.getLogger("channels_redis.pubsub").addFilter(_Seldom())
+logging.getLogger("channels_redis.pubsub").addFilter(Seldom())

@@ -15,8 +15,8 @@ from redis.asyncio import Redis
 
 from config.models import User
 from generation import engine, events
-from generation.live.consumers import Following
-from generation.live.hub import Hub
+from generation.live.consumers import Following, Readers
+from generation.live.hub import Hint, Hub
 from generation.live.socket import Socket
 from generation.models import Request
 from providers.errors import Refused, Unavailable
@@ -284,6 +284,24 @@ async def test_an_end_of_long_ago_is_told_only_to_who_asks(alice: User, maker: M
         await client.say(event="subscribe", generationId=str(generation.pk))
         assert await client.hear() == {"event": "subscribed", "generationId": str(generation.pk)}
         assert told([await client.hear()]) == [("completed", 1, 0, 1)]
+
+
+async def test_what_happens_while_one_comes_in_is_told_once_and_after_the_welcome(
+    alice: User, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join = Hub.join
+
+    async def join_amid_hints(hub: Hub, listener: Any) -> None:
+        await join(hub, listener)
+        generation = await do(generate, alice, 1)
+        await do(work_all)
+        listener.hear(Hint(generation.pk, None, "submitted", 1))
+        await asyncio.gather(*Readers.here().poses._wanted.values())
+
+    monkeypatch.setattr(Hub, "join", join_amid_hints)
+    async with opened(alice) as client:
+        assert told(await client.hear_end()) == [("completed", 1, 0, 1)]
+        assert await client.hears_nothing()
 
 
 async def test_nothing_is_said_of_a_generation_that_has_not_begun(alice: User) -> None:
