@@ -281,7 +281,7 @@ async def test_a_page_of_another_site_is_turned_away(alice: User, settings: Any)
 
 
 async def test_an_unknown_path_and_a_foreign_host_are_refused_before_the_accept() -> None:
-    for client in (Client("/ws/nowhere"), Client(PATH, headers={})):
+    for client in (Client("/ws/nowhere/at/all"), Client(PATH, headers={})):
         if client.scope["path"] == PATH:
             client.scope["headers"] = [(b"host", b"evil.example")]
         assert not (await client.connect())[0]
