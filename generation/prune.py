@@ -1,6 +1,7 @@
 """Prune: the daily clearing of what nobody needs any more.
 
-Removes old events of ended requests, idempotency rows, ended chores, metrics and files that no row names.
+Removes old events of ended requests, idempotency rows, ended chores, bulk verbs that nobody confirmed or that ended
+long ago (their StaffActs stay), metrics and files that no row names.
 Never requests, assets that belong to somebody, or ledger entries. Ended RQ jobs expire by themselves.
 """
 
@@ -13,16 +14,18 @@ from typing import Any
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import connection
+from django.db.models import Q
 from django.utils import timezone
 
 from config.models import Idempotency
 from generation import storage
-from generation.models import Asset, Attempt, AuditRun, Chore, Event, MetricsRow, Outcome
+from generation.models import Asset, Attempt, AuditRun, Bulk, Chore, Event, MetricsRow, Outcome
 from generation.steps import PUBLISH
 
 KEEP_IDEMPOTENCY = timedelta(hours=24)
 KEEP_CHORES = timedelta(days=7)
 KEEP_METRICS = timedelta(days=30)
+KEEP_UNCONFIRMED, KEEP_BULKS = timedelta(hours=24), timedelta(days=90)
 BATCH = 500
 # How many days of attempts each run looks at again, so that none is missed when one fails.
 UNPUBLISHED_FOR = timedelta(days=7)
@@ -37,10 +40,18 @@ def prune() -> dict[str, Any]:
         "idempotency": Idempotency.objects.filter(created_at__lt=now - KEEP_IDEMPOTENCY).delete()[0],
         "events": _old_events(),
         "chores": Chore.objects.filter(done_at__lt=now - KEEP_CHORES).delete()[0],
+        "bulks": _old_bulks(),
         "metrics": MetricsRow.objects.filter(at__lt=now - KEEP_METRICS).delete()[0],
         "audits": AuditRun.objects.filter(at__lt=now - KEEP_METRICS).delete()[0],
         "orphans": sum(1 for _ in _remove_orphans()) + sum(1 for _ in _remove_unpublished()),
     }
+
+
+def _old_bulks() -> int:
+    now = timezone.now()
+    unconfirmed = Q(begun_at=None, created_at__lt=now - KEEP_UNCONFIRMED)
+    old = Bulk.objects.filter(unconfirmed | Q(ended_at__lt=now - KEEP_BULKS))
+    return old.delete()[1].get(Bulk._meta.label, 0)
 
 
 def _old_events() -> int:

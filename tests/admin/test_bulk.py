@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from config.models import StaffAct, User
 from credits.models import Account
-from generation import chores, engine
+from generation import chores, engine, prune
 from generation.admin import bulk
 from generation.models import Bulk, BulkRow, Chore, Item, ItemStatus
 from tests.db import race
@@ -167,3 +169,13 @@ def test_results_cost_the_same_for_few_and_many(staff: Client, rich: User) -> No
     many = choose(staff, "hold")
     asked(few)
     assert asked(few) == asked(many) <= 12
+
+
+def test_what_nobody_confirmed_is_forgotten_the_next_day(staff: Client, rich: User) -> None:
+    submit(rich, 3)
+    kept, dropped = choose(staff, "hold"), choose(staff, "hold")
+    confirm(staff, kept)
+    Bulk.objects.update(created_at=timezone.now() - timedelta(days=2))
+    assert prune.prune()["bulks"] == 1
+    assert list(Bulk.objects.all()) == [kept]
+    assert not BulkRow.objects.filter(bulk_id=dropped.pk).exists()

@@ -131,7 +131,15 @@ def test_prune_clears_what_is_past_its_time_and_keeps_what_belongs_to_someone(
     Idempotency.objects.create(owner=alice, method="POST", path="/", key="1", fingerprint="", status=202, body={})
     Idempotency.objects.update(created_at=timezone.now() - timedelta(hours=25))
     make_old(media)
-    assert prune.prune() == {"idempotency": 1, "events": 0, "chores": 2, "metrics": 1, "audits": 1, "orphans": 1}
+    assert prune.prune() == {
+        "idempotency": 1,
+        "events": 0,
+        "chores": 2,
+        "bulks": 0,
+        "metrics": 1,
+        "audits": 1,
+        "orphans": 1,
+    }
     assert all((media / asset.key).exists() for asset in Asset.objects.filter(item=item))
     assert Asset.objects.count() == 2
     assert (media / "images/a/b-1.png").exists()
