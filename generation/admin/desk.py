@@ -17,7 +17,7 @@ from django.utils import timezone
 from config.models import Approval, StaffAct
 from generation.admin import charts
 from generation.admin.names import provider_name
-from generation.figures import CRITICAL_RATE, WARNING_RATE
+from generation.figures import CRITICAL_RATE, WARNING_LENGTH, WARNING_RATE
 from generation.live import totals
 from generation.models import AuditRun
 from providers.models import Lane
@@ -49,7 +49,11 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "now": now,
         "tick": tick,
         "hour": charts.hour(tick["hour"]),
-        "thresholds": {"warning": int(100 * WARNING_RATE), "critical": int(100 * CRITICAL_RATE)},
+        "thresholds": {
+            "warning": int(100 * WARNING_RATE),
+            "critical": int(100 * CRITICAL_RATE),
+            "waiting": WARNING_LENGTH,
+        },
         "threads": sum(one["threads"] for one in tick["workers"] or []),
         "desk_lane": lanes.get(totals.DESK),
         "lanes": [
