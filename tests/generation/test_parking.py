@@ -269,12 +269,11 @@ def let_park_times_end() -> None:
 def test_a_call_that_is_done_when_its_time_is_up_is_fetched_and_not_paid_for_twice(
     alice: User, vendors: Remote
 ) -> None:
-    vendors.settings(delay_s=0.1)
+    vendors.settings(delay_s=0)
     item = submit_one(alice, providers=[HUGGINGFACE])
     work_while_due_without_asking()
     let_park_times_end()  # nobody was there to ask for so long
     engine.sweep()
-    vendors.settings(delay_s=0)
     work_until_quiet()
     assert (fresh(item).status, fresh(item).starts) == ("SUCCEEDED", 1)
     assert len(vendors.calls("huggingface", "submit")) == 1
