@@ -18,6 +18,10 @@ from config.models import User
 from credits import ledger
 from tests.db import django_db_setup as django_db_setup
 
+# Here alone: imported anywhere else they would be other fixtures, with a simulator of their own.
+from tests.simulator import simulator as simulator
+from tests.simulator import simulator_server as simulator_server
+
 MakeCustomer = Callable[..., User]
 
 

@@ -18,9 +18,7 @@ import pytest
 from django.db import connection
 from playwright.sync_api import sync_playwright
 
-from tests.simulator import Remote, simulator, simulator_server
-
-__all__ = ["simulator", "simulator_server"]
+from tests.simulator import Remote
 
 FLAGS = [
     "--headless=new",

@@ -23,9 +23,7 @@ from tests.doors.stories.desk import SESSION, Author, image, story, work
 from tests.doors.stories.samples import BAD, GOOD
 from tests.generation.support import picture
 from tests.pages import NASTY, live_nodes
-from tests.simulator import Remote, simulator, simulator_server
-
-__all__ = ["simulator", "simulator_server"]
+from tests.simulator import Remote
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("simulator")]
 

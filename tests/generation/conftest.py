@@ -10,9 +10,7 @@ import pytest
 from django.db import connection
 
 from generation import audit
-from tests.simulator import Remote, simulator, simulator_server
-
-__all__ = ["simulator", "simulator_server"]
+from tests.simulator import Remote
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,8 @@ from config.models import User
 from generation.doors.makeit3d.catalogue import BY_NAME
 from tests.doors.makeit3d.desk import Customer
 from tests.generation.conftest import media
-from tests.simulator import simulator, simulator_server
 
-__all__ = ["media", "simulator", "simulator_server"]
+__all__ = ["media"]
 
 
 @pytest.fixture(autouse=True)

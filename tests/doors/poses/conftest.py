@@ -8,9 +8,8 @@ from config.models import User
 from generation.models import LibraryPose
 from tests.doors.poses.desk import Customer, make_pose
 from tests.doors.stories.conftest import media
-from tests.simulator import simulator, simulator_server
 
-__all__ = ["media", "simulator", "simulator_server"]
+__all__ = ["media"]
 
 
 @pytest.fixture

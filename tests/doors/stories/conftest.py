@@ -9,9 +9,6 @@ import pytest
 from config.api import redis
 from config.models import User
 from tests.doors.stories.desk import Author
-from tests.simulator import simulator, simulator_server
-
-__all__ = ["simulator", "simulator_server"]
 
 
 @pytest.fixture(autouse=True)

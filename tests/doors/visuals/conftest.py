@@ -9,9 +9,6 @@ from config.api import redis
 from config.models import User
 from generation import figures
 from tests.doors.visuals.desk import Customer
-from tests.simulator import simulator, simulator_server
-
-__all__ = ["simulator", "simulator_server"]
 
 
 @pytest.fixture(autouse=True)
