@@ -49,7 +49,7 @@ class VisualForm(forms.Form):
         try:
             self.wish = serializers.read_submit(self.body)
         except ValidationError as faults:
-            for path, text in _faults(faults.detail):
+            for path, text in faults_of(faults.detail):
                 field = FIELDS.get(path, path)
                 self.add_error(field if field in self.fields else None, text)
         return self.cleaned_data
@@ -83,13 +83,13 @@ def prices() -> dict[str, int]:
     return {keys[row.operation_key]: row.credits_cost for row in rows}
 
 
-def _faults(detail: Any, path: str = "") -> Iterator[tuple[str, str]]:
+def faults_of(detail: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Walk DRF's nested faults as (path, text)."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
-            yield from _faults(inner, f"{path}.{name}" if path else str(name))
+            yield from faults_of(inner, f"{path}.{name}" if path else str(name))
     elif isinstance(detail, list):
         for inner in detail:
-            yield from _faults(inner, path)
+            yield from faults_of(inner, path)
     else:
         yield path, str(detail)

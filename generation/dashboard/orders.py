@@ -12,6 +12,7 @@ from rest_framework.request import Request as ApiRequest
 from rest_framework.response import Response
 
 from config.api.idempotency import answer_once, await_turn
+from config.api.throttle import UserWindowThrottle
 from config.models import User
 from credits import pricing
 from generation import engine
@@ -37,9 +38,9 @@ class Call:
     path: str = PATH
 
 
-def count(user: User) -> None:
+def count(user: User, door: type[UserWindowThrottle] = VisualThrottle) -> None:
     """Count one sending in the door's own window, whatever becomes of it. Raises NotNow."""
-    window = VisualThrottle().sliding_window().hit(str(user.pk))
+    window = door().sliding_window().hit(str(user.pk))
     if window.retry_after_s is not None:
         raise NotNow(f"That was a lot in a short time. Wait {_minutes(window.retry_after_s)} and send it again.")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from generation.dashboard import stories, views
+from generation.dashboard import poses, stories, views
 
 urlpatterns = [
     path("", views.home, name="app-home"),
@@ -22,5 +22,14 @@ urlpatterns = [
     path("stories/outline", stories.outline, name="app-story-outline"),
     path("story/<str:session_id>", stories.story, name="app-story"),
     path("story/<str:session_id>/pictures.zip", stories.download, name="app-story-download"),
+    path("poses", poses.generations, name="app-poses"),
+    path("poses/new", poses.new, name="app-poses-new"),
+    path("poses/shelf", poses.shelf, name="app-pose-shelf"),
+    path("poses/sum", poses.total, name="app-pose-sum"),
+    path("poses/<uuid:generation_id>", poses.generation, name="app-generation"),
+    path("poses/<uuid:generation_id>/poses.zip", poses.archive, name="app-generation-zip"),
+    path("pose/<uuid:pose_id>", poses.pose, name="app-pose"),
+    path("pose/<uuid:pose_id>/export", poses.export, name="app-pose-export"),
+    path("pose/<uuid:pose_id>/files/<str:name>", poses.download, name="app-pose-file"),
     path("credits", views.credits, name="app-credits"),
 ]

@@ -22,7 +22,7 @@ from generation import engine, storage
 from generation.dashboard import forms, orders, shelf
 
 ENTRIES = 25
-STORIES = "stories"  # the door whose requests have pages of their own
+STORIES, POSES = "stories", "poses"  # the doors whose requests have pages of their own
 
 
 class LoginView(auth.LoginView):
@@ -124,6 +124,9 @@ def one_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
     fragment, sheet = "row" if request.GET.get("as") == "row" else "request", _sheet(request, request_id)
     if sheet.request.door == STORIES and not getattr(request, "htmx", False):
         return redirect("app-story", sheet.request.group)
+    if sheet.request.door == POSES and not getattr(request, "htmx", False):
+        pose_id = sheet.request.params.get("poseId")
+        return redirect("app-pose", pose_id) if pose_id else redirect("app-generation", request_id)
     return render_page(request, "request", fragment=fragment, sheet=sheet, is_list=True)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -29,23 +30,27 @@ class LibraryView(PoseView):
     def get(self, request: Request) -> Response:
         """The poses to choose from, the most used first."""
         sent = {name: value for name, value in request.query_params.items() if value}
-        asked = record_fields.read(record_fields.LibraryQuery, sent)
-        found = LibraryPose.objects.filter(is_public=True).select_related("category")
-        if category := asked.get("category"):
-            found = found.filter(_in_category(category))
-        if search := asked.get("search"):
-            found = found.filter(Q(name__icontains=search) | Q(tags__contains=[search.lower()]))
-        if difficulty := asked.get("difficulty"):
-            found = found.filter(difficulty=difficulty)
-        if suits := asked.get("genderSuitability"):
-            found = found.filter(gender_suitability=suits)
-        if featured := asked.get("featured"):
-            found = found.filter(is_featured=featured == "true")
-        found = found.order_by((F("usage_count") + F("favorite_count")).desc(), "name", "pk")
+        found = library(record_fields.read(record_fields.LibraryQuery, sent))
         rows, pagination = paging.page(request, LIBRARY_LIMIT).cut(found)
         counts = records.pose_counts()
         poses = [records.present_pose(pose, counts, base_url(request)) for pose in rows]
         return Response({"poses": poses, "pagination": pagination})
+
+
+def library(asked: Mapping[str, str]) -> QuerySet[LibraryPose]:
+    """The public poses that a query asks for, the most used first."""
+    found = LibraryPose.objects.filter(is_public=True).select_related("category")
+    if category := asked.get("category"):
+        found = found.filter(_in_category(category))
+    if search := asked.get("search"):
+        found = found.filter(Q(name__icontains=search) | Q(tags__contains=[search.lower()]))
+    if difficulty := asked.get("difficulty"):
+        found = found.filter(difficulty=difficulty)
+    if suits := asked.get("genderSuitability"):
+        found = found.filter(gender_suitability=suits)
+    if featured := asked.get("featured"):
+        found = found.filter(is_featured=featured == "true")
+    return found.order_by((F("usage_count") + F("favorite_count")).desc(), "name", "pk")
 
 
 def _in_category(word: str) -> Q:

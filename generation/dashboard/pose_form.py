@@ -1,0 +1,415 @@
+"""The form of the pose-generator door, and its sending: the door's own check, look-ups, price and order."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, cast
+from uuid import UUID
+
+from django import forms
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
+from django.http import QueryDict
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request as ApiRequest
+from rest_framework.response import Response
+
+from config.api import idempotency
+from config.api.errors import ApiError
+from config.models import User
+from credits.models import Price
+from generation import exports, inputs, storage
+from generation.dashboard.forms import faults_of
+from generation.dashboard.orders import Call, NotNow
+from generation.doors.poses import chain, figures, orders, plan, present, serializers
+from generation.doors.poses.chain import Background
+from generation.models import Asset, Avatar, Item, LibraryPose, PoseProject, Request
+from generation.models.library import ProjectStatus
+from generation.steps import File
+from providers.spool import Spool, TooBig
+
+PATH = "/app/poses/new"
+DEFAULT_PROJECT = "My poses"
+BACKGROUNDS = {
+    "": ("As it comes", "The picture's own surroundings"),
+    chain.AI_GENERATE: ("Drawn for it", "Say what it shows"),
+    chain.SOLID_COLOR: ("One colour", "Clean edges on a plain ground"),
+    chain.UPLOAD: ("A picture of yours", "PNG, JPEG or WebP"),
+}
+PEOPLE = {
+    "gender": ("Gender", ("female", "male", "non-binary")),
+    "ageRange": ("Age", ("child", "teenager", "young adult", "adult", "middle-aged", "elderly")),
+    "ethnicity": ("Ethnicity", ()),
+    "style": ("Style", ("casual", "formal", "sporty", "traditional", "streetwear")),
+}
+# Path of a fault in the contract's body -> field of this form
+FIELDS = {
+    "selectedPoseIds": "poses",
+    "textPrompt": "text",
+    "batchSize": "each",
+    "variationCount": "many",
+    "backgroundMode": "background",
+    "backgroundPrompt": "background_prompt",
+    "backgroundColor": "background_color",
+    "backgroundImageUrl": "background_file",
+    "exportFormats": "exports",
+    "avatarId": "avatar",
+    "projectId": "project",
+}
+# What lacks, in words for this page
+MISSING = {
+    "textPrompt": "Say who they are and what they do.",
+    "backgroundMode": "Choose one of these.",
+    "backgroundPrompt": "Say what is behind.",
+    "backgroundColor": "Choose a colour.",
+    "backgroundImageUrl": "Choose a picture.",
+}
+
+
+class BackgroundForm(forms.Form):
+    """What lies behind a figure. A picture that was brought is kept at once, and named by its link from then on."""
+
+    background = forms.CharField(required=False)
+    background_prompt = forms.CharField(required=False)
+    background_color = forms.CharField(required=False, initial="#f4f0ea")
+    background_url = forms.CharField(required=False)
+    background_file = forms.FileField(required=False, allow_empty_file=True)
+    form_key = forms.UUIDField()
+
+    owner: User
+    base_url = ""
+
+    @property
+    def background_body(self) -> dict[str, Any]:
+        given = self.data
+        return {
+            "backgroundMode": given.get("background") or None,
+            "backgroundPrompt": given.get("background_prompt", ""),
+            "backgroundColor": given.get("background_color", "").upper(),
+            "backgroundImageUrl": given.get("background_url", ""),
+        }
+
+    def keep_file(self) -> None:
+        """Keep the picture that came with the form as its owner's, and put its link into the form."""
+        sent = self.cleaned_data.get("background_file")
+        if not sent or self.data.get("background") != chain.UPLOAD:
+            return
+        try:
+            asset = inputs.store(_checked(sent), self.owner.pk)
+        except ApiError as refusal:
+            self.add_error("background_file", refusal.message)
+            return
+        asset.save(force_insert=True)
+        self.put(background_url=storage.link(asset.key, self.base_url))
+
+    def put(self, **values: str) -> None:
+        data = cast(QueryDict, self.data).copy()
+        for name, value in values.items():
+            data[name] = value
+        self.data = data
+
+    def again(self) -> None:
+        """The same values and faults under a fresh key: what was refused may be sent once more."""
+        self.put(form_key=str(uuid.uuid4()))
+
+    def refuse(self, refusal: ValidationError | ApiError) -> None:
+        """Show a refusal of the door's at the fields it speaks of."""
+        if isinstance(refusal, ApiError):
+            field = FIELDS.get(refusal.errors[0].field) if refusal.errors else None
+            self.add_error(field if field in self.fields else None, refusal.message)
+            return
+        for path, text in faults_of(refusal.detail):
+            place = path.partition(".")[0]
+            field = FIELDS.get(place)
+            is_missing = text.startswith(("Required", "This field is required"))
+            self.add_error(field if field in self.fields else None, MISSING.get(place, text) if is_missing else text)
+
+
+class ChangeForm(BackgroundForm):
+    """Another background for a finished pose. `checked` is there once the form is valid."""
+
+    checked: dict[str, Any]
+
+    def clean(self) -> dict[str, Any]:
+        self.keep_file()
+        if not self.errors:
+            try:
+                self.checked = serializers.read_background(self.background_body)
+            except (ValidationError, ApiError) as refusal:
+                self.refuse(refusal)
+        return self.cleaned_data
+
+
+class PoseForm(BackgroundForm):
+    """Poses to make. form_key: makes a double click one generation. `checked` is there once the form is valid."""
+
+    type = forms.CharField(required=False, initial=plan.GALLERY)
+    poses = forms.Field(required=False)
+    text = forms.CharField(required=False)
+    each = forms.CharField(required=False, initial="1")
+    many = forms.CharField(required=False, initial="4")
+    project = forms.CharField(required=False)
+    project_name = forms.CharField(required=False, max_length=100)
+    avatar = forms.CharField(required=False)
+    avatar_name = forms.CharField(required=False, max_length=100)
+    exports = forms.Field(required=False)
+
+    checked: dict[str, Any]
+
+    def clean(self) -> dict[str, Any]:
+        self.keep_file()
+        if self.errors:
+            return self.cleaned_data
+        try:
+            self.checked = serializers.read_generate(self.body)
+        except (ValidationError, ApiError) as refusal:
+            self.refuse(refusal)
+        return self.cleaned_data
+
+    @property
+    def chosen(self) -> list[str]:
+        """Ids of poses, each once, in the order they were sent."""
+        return list(dict.fromkeys(self._list("poses")))
+
+    @property
+    def wanted_exports(self) -> list[str]:
+        return self._list("exports")
+
+    def _list(self, name: str) -> list[str]:
+        if self.is_bound:
+            return cast(QueryDict, self.data).getlist(name)
+        return list(self.get_initial_for_field(self.fields[name], name) or [])
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The API's own body for these values; a project of the default name is found or made when it is sent."""
+        given = self.data
+        is_gallery = given.get("type") == plan.GALLERY
+        body: dict[str, Any] = {
+            "projectId": given.get("project") or DEFAULT_PROJECT,
+            "generationType": given.get("type", ""),
+            "textPrompt": given.get("text", ""),
+            "useBackgroundChanger": bool(given.get("background")),
+            "exportFormats": self.wanted_exports,
+            **(self.background_body if given.get("background") else {}),
+        }
+        if given.get("avatar") not in (None, "", "new"):
+            body["avatarId"] = given["avatar"]
+        if is_gallery:
+            return {**body, "selectedPoseIds": self.chosen, "batchSize": _whole(given.get("each"))}
+        return {**body, "variationCount": _whole(given.get("many"))}
+
+    @property
+    def person(self) -> dict[str, str]:
+        """What a newly described avatar is like."""
+        return {name: value for name in PEOPLE if (value := self.data.get(name, "").strip()[:100])}
+
+
+def fresh(kind: type[BackgroundForm] = PoseForm, **values: Any) -> Any:
+    """An empty form, or one that begins with an earlier generation's values."""
+    return kind(initial={"form_key": uuid.uuid4(), **values})
+
+
+def earlier(generation_id: str, owner_id: UUID) -> dict[str, Any]:
+    """The values of an earlier generation of one's own, to make it again or to change it; none of another's."""
+    try:
+        found = orders.find_generation(generation_id, owner_id)
+    except ApiError:
+        return {}
+    asked, count = found.params, found.items.count()
+    chosen = [str(pk) for pk in found.pose_selections.order_by("pk").values_list("pose", flat=True)]
+    return {
+        "type": asked["generationType"],
+        "poses": chosen,
+        "text": asked["textPrompt"] or "",
+        "each": asked["batchSize"],
+        "many": count if asked["generationType"] == plan.TEXT else PoseForm.base_fields["many"].initial,
+        "project": found.group,
+        "avatar": asked["avatarId"] or "",
+        "background": asked["backgroundMode"] or "",
+        "background_prompt": asked["backgroundPrompt"] or "",
+        "background_color": asked["backgroundColor"] or "#f4f0ea",
+        "background_url": asked["backgroundImageUrl"] or "",
+        "exports": asked["exportFormats"],
+    }
+
+
+def _whole(text: str | None) -> Any:
+    """A number as the API takes it; anything else is left for its check to refuse."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 6 else text
+
+
+def _checked(sent: UploadedFile) -> File:
+    """Look at a picture by its bytes. Raises ApiError."""
+    most: int = settings.MAX_IMAGE_BYTES
+    with closing(Spool(most)) as spool:
+        try:
+            for chunk in sent.chunks():
+                spool.write(chunk)
+        except TooBig:
+            raise inputs.too_large("background_file", "A picture", most) from None
+        return inputs.decoded(spool, "background_file")
+
+
+# --- What it costs -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sum:
+    """What the form would cost now. quota: poses left today in the unlimited tier, None without it."""
+
+    poses: int
+    each: int
+    pose_price: int | None
+    background_price: int | None
+    has_background: bool
+    balance: int
+    quota: int | None
+
+    @property
+    def total(self) -> int:
+        return self.poses * self.each
+
+    @property
+    def credits(self) -> int:
+        extra = (self.background_price or 0) if self.has_background else 0
+        return 0 if self.quota is not None else self.total * ((self.pose_price or 0) + extra)
+
+    @property
+    def missing(self) -> int:
+        """Credits, or poses of today's quota, that lack."""
+        return max(0, self.total - self.quota if self.quota is not None else self.credits - self.balance)
+
+
+def sum_of(form: PoseForm, owner_id: UUID) -> Sum:
+    """Four queries."""
+    is_gallery = form["type"].value() == plan.GALLERY
+    each = _whole(str(form["each" if is_gallery else "many"].value() or ""))
+    account = figures.account(owner_id)
+    tier = account["unlimited"]
+    costs = prices()
+    return Sum(
+        poses=len(form.chosen) if is_gallery else 1,
+        each=each if isinstance(each, int) else 0,
+        pose_price=costs.get(chain.POSE_PRICE),
+        background_price=costs.get(chain.BACKGROUND_PRICE),
+        has_background=bool(form["background"].value()),
+        balance=account["balance"],
+        quota=tier["remaining"] if tier["active"] else None,
+    )
+
+
+def prices() -> dict[str, int]:
+    """Price key -> credits; without one a thing is not on offer. One query."""
+    keys = (chain.POSE_PRICE, chain.BACKGROUND_PRICE)
+    rows = Price.objects.filter(operation_key__in=keys, provider="", model="", is_active=True)
+    return {row.operation_key: row.credits_cost for row in rows}
+
+
+# --- What may be chosen --------------------------------------------------------------------------
+
+
+def formats() -> list[tuple[str, str, str]]:
+    """Name, words and size of each export."""
+    return [
+        (name, spoken(name), f"{one.width} × {one.height}" if one.width else "as it is")
+        for name, one in exports.PRESETS.items()
+    ]
+
+
+def spoken(name: str) -> str:
+    """The name of an export as people say it."""
+    words = name.replace("tiktok", "TikTok").replace("linkedin", "LinkedIn").replace("a4", "A4").replace("_", " ")
+    return words[0].upper() + words[1:]
+
+
+def projects(owner_id: UUID) -> list[PoseProject]:
+    mine = PoseProject.objects.filter(owner_id=owner_id, deleted_at=None, status=ProjectStatus.ACTIVE)
+    return list(mine.order_by("-updated_at")[:50])
+
+
+def avatars(owner_id: UUID) -> list[Avatar]:
+    return list(Avatar.objects.filter(owner_id=owner_id)[:50])
+
+
+def poses_by_id(ids: list[str]) -> list[LibraryPose]:
+    """Poses of the library in the order of their ids; unknown ones are left out. One query."""
+    known = [UUID(one) for one in ids if _is_uuid(one)]
+    rows = LibraryPose.objects.filter(is_public=True).in_bulk(known)
+    return [rows[one] for one in known if one in rows]
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+# --- Sending -------------------------------------------------------------------------------------
+
+
+def send(form: PoseForm) -> UUID:
+    """Charge and store what a valid form asks for; return the generation's id, on a repeat the first one's.
+
+    Raises NotNow without enough credits or quota, ApiError, ValidationError, OperationUnavailable.
+    """
+    owner_id = form.owner.pk
+    wanted = serializers.background_of(form.checked) if form.checked.get("useBackgroundChanger") else None
+    with _pictured(wanted, form) as (background, fetched):
+
+        def produce() -> Request:
+            checked = {**form.checked, "projectId": str(_project(form).pk)}
+            if form.data.get("avatar") == "new" and form.person:
+                checked["avatarId"] = str(_new_avatar(form).pk)
+            return orders.submit(replace(orders.wish_of(checked, owner_id), background=background), fetched)
+
+        return _once(form, PATH, form.body, produce)
+
+
+def send_change(form: ChangeForm, pose: Item) -> UUID:
+    """Charge and store another background for a finished pose; return the request's id. Raises as `send`."""
+    with _pictured(serializers.background_of(form.checked), form) as (background, fetched):
+
+        def produce() -> Request:
+            assert background
+            return orders.submit_change(pose, present.shown_of(pose), background, fetched)
+
+        return _once(form, f"/app/pose/{pose.public_id}", form.checked, produce)
+
+
+def _pictured(
+    wanted: Background | None, form: BackgroundForm
+) -> AbstractContextManager[tuple[Background | None, list[Asset]]]:
+    return orders.pictured(wanted, form.owner.pk, form.base_url) if wanted else nullcontext((None, []))
+
+
+def _project(form: PoseForm) -> PoseProject:
+    """The project that was chosen or named; else the one that everybody has."""
+    name = form.cleaned_data.get("project_name", "").strip()
+    if not name and (chosen := form.data.get("project")):
+        return orders.find_project(chosen, form.owner.pk)
+    mine = PoseProject.objects.filter(owner=form.owner, deleted_at=None, status=ProjectStatus.ACTIVE)
+    found = mine.filter(name=name or DEFAULT_PROJECT).first()
+    return found or PoseProject.objects.create(owner=form.owner, name=name or DEFAULT_PROJECT, avatar_source="UPLOAD")
+
+
+def _new_avatar(form: PoseForm) -> Avatar:
+    name = form.cleaned_data.get("avatar_name", "").strip() or ", ".join(form.person.values())[:100]
+    return Avatar.objects.create(owner=form.owner, name=name, attributes=form.person)
+
+
+def _once(form: BackgroundForm, path: str, body: Mapping[str, Any], produce: Callable[[], Request]) -> UUID:
+    """Order once for each key of a form; who clicks twice sees what the first click made."""
+    call = cast(ApiRequest, Call(form.owner, body, {"Idempotency-Key": str(form.cleaned_data["form_key"])}, path=path))
+    with transaction.atomic():
+        idempotency.await_turn(call)
+        answer = idempotency.answer_once(call, lambda: Response({"id": str(produce().pk)}))
+    if answer.status_code == 402:
+        raise NotNow(str(answer.data["detail"]))
+    return UUID(answer.data["id"])
