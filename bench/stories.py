@@ -32,7 +32,7 @@ def measure(scale: float) -> list[Figure]:
     usual, odd = _reading()
     os.environ["REPLICATE_POLL_S"] = str(POLL_S)
     with desk.running(desk.simulator(delay_s=DRAWING_S, picture_bytes=PICTURE_BYTES)):
-        checked = {"provider": "openrouter", "fault": "verdict", "times": 1_000_000, "delay_s": CHECKING_S}
+        checked = {"provider": "openrouter", "fault": "slow", "times": 1_000_000, "delay_s": CHECKING_S}
         desk.simulator_says("POST", "_faults", checked)
         (person,) = desk.people(1)
         with desk.running(*desk.workers(WORKERS, threads=THREADS)):
