@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from config.models import User
+from tests.simulator import Remote
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -62,7 +63,8 @@ def sign_in(page: Any, name: str, to: str = "/app/") -> None:
     page.wait_for_url(lambda url: url.endswith(to) and "?" not in url)
 
 
-def test_a_customer_watches_a_picture_appear(alice: User, watched: Watched) -> None:
+def test_a_customer_watches_a_picture_appear(alice: User, watched: Watched, simulator: Remote) -> None:
+    simulator.settings(delay_s=6)  # long enough for several looks at the vendor's progress, on a busy machine too
     page = watched.page
     sign_in(page, "alice")
     page.get_by_role("link", name="Make a picture").click()
