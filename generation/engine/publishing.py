@@ -57,7 +57,7 @@ def publish(claim: Claim) -> None:
 
 
 def _moves(claim: Claim, inputs: Mapping[str, Any]) -> list[Move]:
-    """What has to move where, and where it will lie if we die in between. Three queries."""
+    """What has to move where, and where it will lie if we die in between. Two queries."""
     item = claim.item
     sources: Mapping[str, Any] = inputs.get("moves") or {inputs["from"]: inputs["to"]}
     keys: dict[str, tuple[str, str]] = {}  # where a file lies -> its step, its name
@@ -69,15 +69,16 @@ def _moves(claim: Claim, inputs: Mapping[str, Any]) -> list[Move]:
                 targets[step, name] = _named(key, files[name], _wanted(inputs, step))
                 if files[name]["key"] != targets[step, name]:
                     keys[files[name]["key"]] = (step, name)
-    assets = Asset.objects.filter(item=item, key__in=keys)
-    lying = {asset.key: asset for asset in Asset.objects.filter(key__in=list(targets.values()))}
+    lying = {asset.key: asset for asset in Asset.objects.filter(key__in=[*keys, *targets.values()])}
     moves = [
-        Move(asset, targets[keys[asset.key]], *keys[asset.key], lying.get(targets[keys[asset.key]])) for asset in assets
+        Move(lying[key], targets[step, name], step, name, lying.get(targets[step, name]))
+        for key, (step, name) in keys.items()
+        if key in lying and lying[key].item_id == item.pk
     ]
-    for move in moves:
-        if move.older and not inputs.get("overwrite"):
-            raise storage.KeyTaken("another result lies under that key")
-        rows.update(Attempt, claim.attempt_id, to={"key": move.target})
+    if any(move.older for move in moves) and not inputs.get("overwrite"):
+        raise storage.KeyTaken("another result lies under that key")
+    if moves:
+        rows.update(Attempt, claim.attempt_id, to={"key": moves[-1].target})
     return moves
 
 
