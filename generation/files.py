@@ -6,12 +6,12 @@ import posixpath
 import time
 
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseNotModified
-from django.views.decorators.http import require_safe
 
+from config.api.handlers import read_only
 from generation import storage
 
 
-@require_safe
+@read_only
 def serve(request: HttpRequest, key: str) -> HttpResponse | FileResponse:
     """Answer a stored file. Under most keys content never changes, so that the key is its ETag; where it may, the
     time of its writing belongs to it, and the browser asks each time.

@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import wraps
+from typing import Concatenate, ParamSpec
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 
 from config.api import errors
 from config.api.errors import CONTENT_TYPE, Problem
+
+P = ParamSpec("P")
 
 
 def problem_response(request: HttpRequest, problem: Problem) -> JsonResponse:
@@ -22,17 +27,18 @@ def problem_response(request: HttpRequest, problem: Problem) -> JsonResponse:
     return response
 
 
-def read_only(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Refuse every method but GET and HEAD, in the API's shape."""
+def read_only(view: Callable[Concatenate[HttpRequest, P], HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Refuse every method but GET and HEAD, in the API's shape. Nothing is written, so no form's token is asked for."""
 
+    @csrf_exempt
     @wraps(view)
-    def guarded(request: HttpRequest) -> HttpResponse:
+    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if request.method not in ("GET", "HEAD"):
             message = f'Method "{request.method}" not allowed.'
             return problem_response(
                 request, Problem(405, "METHOD_NOT_ALLOWED", message, headers={"Allow": "GET, HEAD"})
             )
-        return view(request)
+        return view(request, *args, **kwargs)
 
     return guarded
 

@@ -166,9 +166,10 @@ def test_browsers_are_sent_to_their_pages(client: APIClient) -> None:
     assert (answer.status_code, answer.headers["Location"]) == (302, "/app/")
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/health/ready", "/metrics"])
-def test_only_reading_is_possible(client: APIClient, path: str) -> None:
-    answer = client.post(path)
+@pytest.mark.parametrize("path", ["/", "/health", "/health/ready", "/metrics", "/files/images/any.png"])
+def test_only_reading_is_possible(path: str) -> None:
+    """Said to programs that hold no form's token, and not only by Accept."""
+    answer = APIClient(enforce_csrf_checks=True).post(path, HTTP_ACCEPT="*/*")
     assert (answer.status_code, answer.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
     assert answer.headers["Allow"] == "GET, HEAD"
 
