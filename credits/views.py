@@ -41,7 +41,10 @@ class ReadThrottle(UserWindowThrottle):
 
 
 class CreditsView(RateHeaders, APIView):
+    """Faults of a query are 422 here, as at the door whose contract describes these routes."""
+
     route: ClassVar[str]
+    validation_status = 422
 
     def get_throttles(self) -> list[BaseThrottle]:
         return [ReadThrottle(self.route)]

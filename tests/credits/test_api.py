@@ -138,7 +138,7 @@ def test_history_is_paged_and_says_how_much_there_is(client: APIClient, alice: U
 def test_a_page_that_cannot_be_is_refused(client: APIClient, query: str) -> None:
     answer = client.get(f"/api/credits/history?{query}")
 
-    assert (answer.status_code, answer.json()["code"]) == (400, "VALIDATION_ERROR")
+    assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_ERROR")
     assert answer.json()["errors"][0]["field"] == query.partition("=")[0]
 
 
