@@ -6,6 +6,7 @@ Its faults come out as the OSErrors that a local folder would raise, without hos
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -16,6 +17,8 @@ from storages.backends.s3 import S3Storage
 from generation.storage import content_type_of
 
 TAKEN = ("PreconditionFailed", "ConditionalRequestConflict", "412")
+# The signature's own limit: a week.
+LONGEST_LINK_S = 7 * 86400
 MISSING = ("NoSuchKey", "NotFound", "404")
 
 
@@ -77,7 +80,7 @@ class S3Files(S3Storage):
             return bool(super().exists(name))
 
     def signed_url(self, key: str, expires: int) -> str:
-        return str(self.url(key, expire=max(60, int(expires - time.time()))))
+        return str(self.url(key, expire=min(LONGEST_LINK_S, max(60, math.ceil(expires - time.time())))))
 
     def _open(self, name: str, mode: str = "rb") -> Any:
         with _as_os_errors():

@@ -206,7 +206,7 @@ def delete(key: str) -> None:
 def link(key: str, base_url: str) -> str:
     """Make an absolute link to a stored file.
 
-    Stable when STORAGE_PUBLIC_URL is set; else signed and valid for LINK_SECONDS, up to a quarter less: the
+    Stable when STORAGE_PUBLIC_URL is set; else signed and valid for LINK_SECONDS, up to a quarter more: the
     expiry is rounded so that links repeat and caches help. base_url: scheme and host the client came by.
     """
     if settings.STORAGE_PUBLIC_URL:
@@ -241,7 +241,7 @@ def _signed_prefix() -> str:
 
 def _expiry() -> int:
     quarter = settings.LINK_SECONDS // 4
-    return (int(time.time()) // quarter + 4) * quarter
+    return (int(time.time()) // quarter + 5) * quarter
 
 
 @lru_cache(maxsize=4096)
