@@ -65,12 +65,15 @@ class _Scope:
         return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
-def answer_once(request: Request, produce: Callable[[], Response], *, beside: sql.Asker | None = None) -> Response:
+def answer_once(
+    request: Request, produce: Callable[[], Response], *, beside: sql.Asker | None = None, path: str = ""
+) -> Response:
     """Run `produce` in one transaction and answer with what it returns, once per key.
 
     `produce` charges, stores and returns its Response, or raises; an exception that means 402 is stored
     as the answer, any other leaves the key free. Without a key it simply runs in a transaction.
     beside: what `produce` has to know may be asked together with the stored answer.
+    path: the one by which a route with several is known, so that a key holds under all of them.
     Raises ApiError: 400 IDEMPOTENCY_KEY_INVALID, 409 IDEMPOTENCY_IN_PROGRESS, 422 IDEMPOTENCY_KEY_REUSED.
     Costs two statements with a key, none without.
     """
@@ -78,7 +81,7 @@ def answer_once(request: Request, produce: Callable[[], Response], *, beside: sq
     if key is None:
         with transaction.atomic():
             return produce()
-    scope = _scope(request, key)
+    scope = _scope(request, key, path)
     fingerprint = fingerprint_of(request.data)
     try:
         return _answer(scope, fingerprint, produce, beside)
@@ -114,7 +117,7 @@ def await_turn(request: Request) -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_scope(request, key).lock])
 
 
-def answered(request: Request) -> Response | None:
+def answered(request: Request, *, path: str = "") -> Response | None:
     """The stored answer to a call that comes again: to be asked before costly preparations. None without one.
 
     Raises ApiError as `answer_once` does, which must be asked all the same. Costs one statement with a key.
@@ -122,7 +125,7 @@ def answered(request: Request) -> Response | None:
     key = read_key(request.headers.get("Idempotency-Key"))
     if key is None:
         return None
-    scope = _scope(request, key)
+    scope = _scope(request, key, path)
     with transaction.atomic():
         stored = _look(scope)
     return _replay(stored, fingerprint_of(request.data)) if stored else None
@@ -135,8 +138,8 @@ def forget(request: Request) -> None:
         mine.delete()
 
 
-def _scope(request: Request, key: str) -> _Scope:
-    return _Scope(cast(UUID, request.user.pk), str(request.method), request.path, key)
+def _scope(request: Request, key: str, path: str = "") -> _Scope:
+    return _Scope(cast(UUID, request.user.pk), str(request.method), path or request.path, key)
 
 
 def read_key(header: str | None) -> str | None:

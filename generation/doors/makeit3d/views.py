@@ -73,7 +73,12 @@ class GenerateView(DoorView):
     def post(self, request: Request) -> Response:
         wish = serializers.read(self.operation, request.data)
         # Before anything is fetched: a repeat is answered also when the links that it names have died since.
-        return answered(request) or self._make(request, wish)
+        return answered(request, path=self._path) or self._make(request, wish)
+
+    @property
+    def _path(self) -> str:
+        """The one that its hidden alias is known by, too."""
+        return f"/generate/{self.operation.name}"
 
     def _make(self, request: Request, wish: Wish) -> Response:
         owner_id = _owner_id(request)
@@ -93,7 +98,7 @@ class GenerateView(DoorView):
             return Response(present.submitted(order))
 
         try:
-            return answer_once(request, submit)
+            return answer_once(request, submit, path=self._path)
         finally:
             if not is_kept:
                 files.discard()

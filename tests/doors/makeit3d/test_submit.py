@@ -396,6 +396,19 @@ def test_every_route_that_charges_knows_keys(alices: Customer, operation: Any) -
     assert Request.objects.count() == 1
 
 
+@pytest.mark.parametrize("first", ["generate", "generation"])
+def test_a_key_holds_under_the_routes_other_name_too(alices: Customer, first: str) -> None:
+    body = alices.body_of("text-to-image")
+    paths = ["/generate/text-to-image", "/generation/text-to-image"]
+    answers = [
+        alices.call("POST", path, body, **{"Idempotency-Key": "order-0001"})
+        for path in sorted(paths, key=lambda path: path.split("/")[1] != first)
+    ]
+    assert answers[0].json() == answers[1].json()
+    assert answers[1].headers["Idempotency-Replayed"] == "true"
+    assert alices.balance == 98
+
+
 def test_a_key_is_for_one_body(alices: Customer) -> None:
     alices.post("text-to-image", provider="openai", key="order-0001")
     other = alices.post("text-to-image", provider="openai", n=2, key="order-0001")
