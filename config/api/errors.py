@@ -111,7 +111,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's hook: the answer to anything that a view raised."""
     request = context["request"]
     problem = read(error, context.get("view"))
-    if problem.status == 401 and not getattr(error, "counted", False):
+    if is_guess(problem) and not getattr(error, "counted", False):
         problem = _limited(problem, request)
     if problem.status >= 500:
         log(error, problem)
@@ -177,6 +177,11 @@ def read(error: BaseException, view: object = None) -> Problem:
 def rate_limited(wait_s: float) -> Problem:
     headers = {"Retry-After": str(max(1, int(-(-wait_s // 1))))}
     return Problem(429, "RATE_LIMIT_EXCEEDED", "Too many requests", headers=headers)
+
+
+def is_guess(problem: Problem) -> bool:
+    """Say whether a refusal costs its address a place: a wrong credential does, a missing one is nobody's guess."""
+    return problem.status == 401 and problem.code != "NOT_AUTHENTICATED"
 
 
 def _limited(problem: Problem, request: Any) -> Problem:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from django.utils import timezone
 
 from config.api import trace
-from config.api.errors import OUT_OF_REACH, ApiError
+from config.api.errors import OUT_OF_REACH, ApiError, is_guess, read
 from generation.live import auth
 from generation.live.reader import ask
 
@@ -247,7 +247,7 @@ class Socket:
             self.close(LATER, "try again later")
             return
         self.refused(refusal)
-        if counts and await ask(auth.count_refusal, self.scope):
+        if counts and is_guess(read(refusal)) and await ask(auth.count_refusal, self.scope):
             self.close(REFUSED, "too many refusals")
         else:
             self.close(WHO, refusal.code)

@@ -268,6 +268,16 @@ async def test_many_refused_tokens_of_one_address_are_told_to_slow_down(settings
     assert codes == [4401, 4429]
 
 
+async def test_a_socket_that_brings_no_token_is_no_guess(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.LOGIN_LIMIT = 1
+    monkeypatch.setattr("generation.live.socket.Socket.first_message_s", 0.05)
+    for _ in range(2):
+        client = Client(PATH)
+        await client.connect()
+        assert await client.code() == 4401
+        await client.disconnect()
+
+
 async def test_a_page_of_another_site_is_turned_away(alice: User, settings: Any) -> None:
     token = await do(token_of, alice)
     headers = {"Authorization": f"Bearer {token}", "Origin": "https://elsewhere.example"}
