@@ -19,7 +19,7 @@ from credits.models import Account, Entry
 from generation import audit, storage
 from generation.models import Asset, AssetKind, Item
 from providers.simulator import models
-from tests.browser.test_first_picture import Watched, sign_in
+from tests.browser.watching import Watched, sign_in
 from tests.pages import submit
 from tests.simulator import Remote
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from config.models import User
-from tests.browser.test_first_picture import Watched, sign_in
+from tests.browser.watching import Watched, sign_in
 from tests.doors.stories.desk import story
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
