@@ -15,16 +15,11 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from config.api.errors import ApiError
-from config.api.idempotency import answer_once, answered
 from config.api.pagination import PageQuery
 from config.api.schema import problems
 from config.api.throttle import RateHeaders, SlidingWindow, UserWindowThrottle
-from credits import pricing
-from generation import engine
-from generation.doors.makeit3d import answers, documents, inputs, plan, present, reader, serializers
+from generation.doors.makeit3d import answers, documents, orders, plan, present, reader, serializers
 from generation.doors.makeit3d.catalogue import Kind, Operation
-from generation.doors.makeit3d.serializers import Wish
-from generation.models import rows
 from providers import registry
 
 WINDOW_S = 60
@@ -67,41 +62,18 @@ class GenerateView(DoorView):
 
     @property
     def limit(self) -> int:
-        chosen: dict[str, int] = settings.MAKEIT3D_PER_MINUTE
-        return chosen.get(self.operation.name, self.operation.per_minute)
+        return limit_of(self.operation)
 
     def post(self, request: Request) -> Response:
         wish = serializers.read(self.operation, request.data)
         # Before anything is fetched: a repeat is answered also when the links that it names have died since.
-        return answered(request, path=self._path) or self._make(request, wish)
+        return orders.answered(request, wish) or orders.make(request, wish, _owner_id(request), _base_url(request))
 
-    @property
-    def _path(self) -> str:
-        """The one that its hidden alias is known by, too."""
-        return f"/generate/{self.operation.name}"
 
-    def _make(self, request: Request, wish: Wish) -> Response:
-        owner_id = _owner_id(request)
-        key, model = plan.price_of(wish)
-        files = inputs.gather(wish, owner_id, _base_url(request))
-        draft = plan.draft_of(wish, owner_id, files) if plan.can_have_draft(wish) else ""
-        is_kept = False
-
-        def submit() -> Response:
-            nonlocal is_kept
-            quote = pricing.quote(key, provider=wish.provider, model=model)
-            order = engine.submit(plan.plan_request(wish, owner_id, files, quote, model, draft))
-            for asset in files.fetched:
-                asset.request_id = order.pk
-            rows.insert(files.fetched) if files.fetched else None
-            is_kept = True
-            return Response(present.submitted(order))
-
-        try:
-            return answer_once(request, submit, path=self._path)
-        finally:
-            if not is_kept:
-                files.discard()
+def limit_of(operation: Operation) -> int:
+    """How often one person may ask for an operation in a minute; 0 is no limit."""
+    chosen: dict[str, int] = settings.MAKEIT3D_PER_MINUTE
+    return chosen.get(operation.name, operation.per_minute)
 
 
 def view_of(operation: Operation) -> type[GenerateView]:
