@@ -18,7 +18,8 @@ from django.contrib.sessions import middleware as sessions
 from django.http import HttpRequest, HttpResponse
 from django_htmx import middleware as htmx
 
-API = "/api/"
+# Where doors answer; a test holds it to the routes.
+API = ("/api/", "/generate/", "/generation/", "/tasks/")
 
 
 class _ForPages:

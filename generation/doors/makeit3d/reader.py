@@ -27,13 +27,17 @@ i.created_at, COALESCE(i.finished_at, i.started_at, i.created_at)
 """
 _PARAMS, _IGNORED = 4, 14
 
+# Looks for a task of that name only when no request has that id: planned for any caller, PostgreSQL may walk through
+# everything that a person ever asked for to find the newest of a task.
 _STATUS = f"""
-WITH polled AS (
-    (SELECT id, 0 AS way FROM generation_request WHERE id = %(id)s::uuid AND owner_id = %(owner)s AND door = '{DOOR}')
+WITH named AS (
+    SELECT id FROM generation_request WHERE id = %(id)s::uuid AND owner_id = %(owner)s AND door = '{DOOR}'),
+polled AS (
+    SELECT id FROM named
     UNION ALL
-    (SELECT id, 1 FROM generation_request WHERE owner_id = %(owner)s AND "group" = %(name)s AND door = '{DOOR}'
-     ORDER BY created_at DESC LIMIT 1)
-    ORDER BY way LIMIT 1)
+    (SELECT id FROM generation_request
+     WHERE owner_id = %(owner)s AND "group" = %(name)s AND door = '{DOOR}' AND NOT EXISTS (SELECT FROM named)
+     ORDER BY created_at DESC LIMIT 1))
 SELECT {_COLUMNS} FROM polled JOIN generation_item i ON i.request_id = polled.id ORDER BY i.index
 """  # noqa: S608 constants of this file
 

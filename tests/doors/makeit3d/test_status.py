@@ -241,6 +241,32 @@ def test_a_poll_asks_the_database_once_beside_the_token(alices: Customer) -> Non
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+def test_a_poll_reads_one_request_however_many_its_owner_has(alices: Customer, plan: str) -> None:
+    request_id = alices.asked("text-to-image", provider="openai")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO generation_request SELECT made.* FROM generation_request r, generate_series(1, 1000) AS n,"
+            " jsonb_populate_record(r, jsonb_build_object('id', md5(n::text))) AS made WHERE r.id = %s",
+            [request_id],
+        )
+        cursor.execute("ANALYZE generation_request")
+        cursor.execute(f"SET LOCAL plan_cache_mode = {plan}")
+        before = requests_read()
+        alices.status(request_id)
+        assert requests_read() - before == 1
+
+
+def requests_read() -> int:
+    """How many rows of requests this transaction has looked at."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'generation_request'"
+        )
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("odd", ["a%00b", "%F0%9F%A6%8A", "x" * 201, "..", "a%2Fb", "6f1c2a52", str(REQUEST_ID)])
 def test_an_id_that_is_none_of_ones_own_is_missing(alices: Customer, odd: str) -> None:
     answer = alices.call("GET", f"/tasks/{odd}/status")
