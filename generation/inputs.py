@@ -147,8 +147,7 @@ def store(file: File, owner_id: UUID) -> Asset:
         with closing(file):
             storage.save(asset.key, file.body)
     except storage.StorageError as error:
-        text = "The file cannot be stored at the moment."
-        raise ApiError(503, "SERVICE_UNAVAILABLE", text, headers={"Retry-After": "5"}) from error
+        raise away() from error
     return asset
 
 
@@ -157,6 +156,11 @@ def store(file: File, owner_id: UUID) -> Asset:
 
 def refusal(status: int, code: str, field: str, text: str) -> ApiError:
     return ApiError(status, code, text, errors=[FieldFault(field, text, code)])
+
+
+def away() -> ApiError:
+    text = "Files cannot be stored or read at the moment."
+    return ApiError(503, "SERVICE_UNAVAILABLE", text, headers={"Retry-After": "5"})
 
 
 def missing(field: str) -> ApiError:

@@ -1,13 +1,14 @@
-"""Making a picture fit into a file of so many bytes: its quality goes first, then its dimensions (Pillow)."""
+"""Making a picture fit: into a file of so many bytes, of which its quality goes first, then its dimensions; or into
+what a model takes (Pillow)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import IO, Any, BinaryIO
 
 from PIL import Image
 
-from generation.images import Picture, packed
+from generation.images import Picture, opened, packed
 
 MEGABYTE = 1024 * 1024
 # What is tried in turn, the best first; the last one stays when the picture itself becomes smaller.
@@ -17,6 +18,7 @@ TRIED: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "PNG": ({},),
 }
 PNG_COLOURS = 256
+WEBP_PIXELS = 16383
 # Each turn aims a little below the limit, and takes at least this much off.
 AIM, LEAST_STEP = 0.95, 0.9
 
@@ -38,6 +40,21 @@ def fit(image: Image.Image, kind: str, most_bytes: int, *, square: bool = False)
         made = packed(_few_coloured(smaller) if kind == "PNG" else smaller, kind, **options)
         if made.size_bytes <= most_bytes or max(size) == 1:
             return made
+
+
+def adapted(body: BinaryIO | IO[bytes], kind: str, size: tuple[int, int], most_bytes: int) -> Picture:
+    """Make a picture of another size for a model that takes no other; a WebP when it would be heavier than that.
+
+    Closes the file. Raises BadPicture. Costs a decoding and an encoding, two for a heavy one.
+    """
+    with opened(body) as (image,):
+        shown = _spelled(image, kind)
+        if shown.size != size:
+            shown = shown.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+        made = packed(shown, kind)
+        if most_bytes and made.size_bytes > most_bytes and max(size) <= WEBP_PIXELS:
+            made = packed(shown, "WEBP", **TRIED["WEBP"][0])
+        return made
 
 
 def _tries(image: Image.Image, kind: str) -> Iterator[tuple[Image.Image, Mapping[str, Any]]]:

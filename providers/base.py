@@ -20,6 +20,7 @@ from django.conf import settings
 
 from providers import errors, fetch, secrets, sniff, transport, windows
 from providers.errors import ProviderError
+from providers.limits import Limits
 from providers.spool import Spool
 from providers.transport import Answer, Outgoing
 from providers.wire import Deadline
@@ -154,10 +155,10 @@ class Provider:
         """Turn a 2xx answer into Made or Pending. Must be overridden."""
         raise NotImplementedError
 
-    def picture_fault(self, operation: str, model: str, look: sniff.Look) -> str:
-        """Say what of the first picture's kind and size this vendor refuses, with its rule and no vendor; "" when all
-        is well. For doors, which refuse it before it is charged. Pure. Overridden by vendors that have such rules."""
-        return ""
+    def limits(self, operation: str, model: str) -> Limits | None:
+        """What this vendor takes of an operation's pictures; None when it says nothing of them. For doors, which
+        refuse before anything is charged. Overridden by vendors that have such rules."""
+        return None
 
     def complain(
         self, status: int, headers: Mapping[str, str], body: Mapping[str, Any], detail: str

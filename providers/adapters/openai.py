@@ -19,6 +19,7 @@ from providers import errors, numbers, shapes, sniff
 from providers.base import Call, Made, Provider
 from providers.errors import ProviderError
 from providers.lift import NotJSON, lift
+from providers.limits import Limits
 from providers.transport import Answer, Outgoing, clamp_wait, error_for, retry_after_s
 from providers.wire import Deadline
 
@@ -28,7 +29,8 @@ FORMATS = ("png", "jpeg", "webp")
 # Older models know these sizes only; current ones any multiple of 16 from 1:3 to 3:1.
 FIXED_SIZES = ((1024, 1024), (1536, 1024), (1024, 1536))
 MOST_PIXELS, LONGEST = 2560 * 1440, 3840
-MOST_IMAGES, IMAGE_BYTES, PROMPT_CHARS = 16, 50_000_000, 32_000
+MOST_IMAGES, PROMPT_CHARS = 16, 32_000
+PICTURES = Limits(file_bytes=50_000_000 - 1)
 MOST_TOKENS = 10_000_000  # more than any picture takes: such a number would be damage
 KNOWN = ("prompt", "width", "height", "aspect_ratio", "quality", "background", "output_format")
 
@@ -66,6 +68,9 @@ class OpenAI(Provider):
         options = self._options(call, _sized_like(call.inputs, call.inputs["images"][0]))
         fields = {name: str(value) for name, value in {**options, "n": 1}.items()}
         return Outgoing("POST", self.url("images/edits"), self.headers(), fields=fields, files=tuple(pictures))
+
+    def limits(self, operation: str, model: str) -> Limits:
+        return PICTURES
 
     def read(self, answer: Answer, call: Call, deadline: Deadline) -> Made:
         try:
@@ -172,8 +177,8 @@ def _file(field: str, stem: str, data: bytes) -> tuple[str, tuple[str, bytes, st
     kind = sniff.look_at(data).content_type
     if kind not in sniff.PICTURES:
         raise errors.Refused("A picture must be PNG, JPEG or WebP.")
-    if len(data) >= IMAGE_BYTES:
-        raise errors.Refused(f"A picture must have less than {IMAGE_BYTES:,} bytes.")
+    if fault := PICTURES.weight_fault([len(data)]):
+        raise errors.Refused(fault)
     return field, (f"{stem}.{kind.removeprefix('image/')}", data, kind)
 
 

@@ -20,6 +20,7 @@ from providers import errors, shapes, sniff
 from providers.base import Call, Made, Pending, Provider
 from providers.errors import ProviderError
 from providers.lift import NotJSON, lift
+from providers.limits import Limits
 from providers.spool import Spool
 from providers.transport import Answer, Outgoing
 from providers.wire import Deadline
@@ -104,10 +105,10 @@ class Recraft(Provider):
         return self._edit(call, "replaceBackground", wanted)
 
     def remove_background(self, call: Call) -> Outgoing:
-        return self._tool(call, "removeBackground", SHORTEST_SIDE)
+        return self._tool(call, "removeBackground")
 
     def upscale(self, call: Call) -> Outgoing:
-        return self._tool(call, "crispUpscale", SHORTEST_UPSCALED)
+        return self._tool(call, "crispUpscale")
 
     def _edit(self, call: Call, path: str, prompt: object, *, mask: tuple[Any, ...] = (), **more: Any) -> Outgoing:
         """A picture, words and perhaps a mask, as multipart."""
@@ -116,9 +117,9 @@ class Recraft(Provider):
         files = (_part(*self._picture(call)), *mask)
         return Outgoing("POST", self.url(f"images/{path}"), self.headers(), fields=fields, files=files)
 
-    def _tool(self, call: Call, path: str, shortest: int) -> Outgoing:
+    def _tool(self, call: Call, path: str) -> Outgoing:
         """A picture and nothing else."""
-        part = _part(*self._picture(call, shortest))
+        part = _part(*self._picture(call))
         return Outgoing("POST", self.url(f"images/{path}"), self.headers(), fields=self._formats(call), files=(part,))
 
     def _options(self, call: Call, prompt: object) -> dict[str, Any]:
@@ -155,20 +156,19 @@ class Recraft(Provider):
             raise errors.ModelGone(detail=f"no model for edits is set for the key {call.model}")
         return str(found)
 
-    def picture_fault(self, operation: str, model: str, look: sniff.Look) -> str:
-        return _fault(look, SHORTEST_UPSCALED if operation == "upscale" else SHORTEST_SIDE)
+    def limits(self, operation: str, model: str) -> Limits:
+        shortest = SHORTEST_UPSCALED if operation == "upscale" else SHORTEST_SIDE
+        return Limits(shortest, LONGEST_SIDE, most=MOST_PIXELS, file_bytes=self.conf["INPUT_BYTES"] - 1)
 
-    def _picture(self, call: Call, shortest: int = SHORTEST_SIDE) -> tuple[bytes, sniff.Look]:
+    def _picture(self, call: Call) -> tuple[bytes, sniff.Look]:
         """The picture to work on. Raises Refused for what this vendor does not take."""
         pictures = call.inputs.get("images") or ()
         if not pictures or pictures[0] is None:
             raise errors.Refused("A picture is needed.")
         data: bytes = pictures[0]
-        look, most = sniff.look(io.BytesIO(data), len(data)), self.conf["INPUT_BYTES"]
-        if fault := _fault(look, shortest):
+        look, limits = sniff.look(io.BytesIO(data), len(data)), self.limits(call.operation, call.model)
+        if fault := limits.fault(look) or limits.weight_fault([len(data)]):
             raise errors.Refused(fault)
-        if len(data) >= most:
-            raise errors.Refused(f"The picture must be smaller than {most:,} bytes; this one has {len(data):,}.")
         return data, look
 
     # --- Reading ---------------------------------------------------------------------------------
@@ -251,17 +251,6 @@ class Recraft(Provider):
         if status in (400, 403, 422) and _FILTERED.search(text):
             return errors.ContentRejected(http_status=status, detail=detail)
         return None
-
-
-def _fault(look: sniff.Look, shortest: int) -> str:
-    """What this vendor refuses of a picture's kind and size, with the rule."""
-    short, long = sorted((look.width, look.height))
-    if look.content_type not in sniff.PICTURES:
-        return "The picture must be PNG, JPEG or WebP."
-    if short < shortest or long > LONGEST_SIDE or short * long > MOST_PIXELS:
-        rule = f"{shortest} to {LONGEST_SIDE} pixels, and {MOST_PIXELS:,} pixels at most"
-        return f"The picture's sides must be {rule}; this one is {look.width} x {look.height}."
-    return ""
 
 
 def _family(model: str) -> str:

@@ -16,6 +16,7 @@ from providers import errors, numbers, sniff, windows
 from providers.adapters.stability_endpoints import ENDPOINTS, Endpoint
 from providers.base import Call, Made, Pending, Provider
 from providers.errors import ProviderError
+from providers.limits import Limits
 from providers.transport import Answer, Outgoing, retry_after_s
 from providers.wire import Deadline
 
@@ -97,9 +98,9 @@ class Stability(Provider):
         credits = self.conf["CREDITS"]
         return Decimal(credits.get(price, credits["other"])) * Decimal(self.conf["CREDIT_USD"])
 
-    def picture_fault(self, operation: str, model: str, look: sniff.Look) -> str:
+    def limits(self, operation: str, model: str) -> Limits | None:
         endpoint = ENDPOINTS.get(operation, {}).get(model)
-        return endpoint.pictures[0].fault(look) if endpoint and endpoint.pictures else ""
+        return endpoint.pictures[0].limits if endpoint and endpoint.pictures else None
 
     # --- Asking ----------------------------------------------------------------------------------
 

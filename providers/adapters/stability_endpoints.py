@@ -23,6 +23,7 @@ from providers.adapters.stability_fields import (
     number,
     text,
 )
+from providers.limits import Limits
 
 STYLES = (
     "enhance", "anime", "photographic", "digital-art", "comic-book", "fantasy-art", "line-art", "analog-film",
@@ -65,8 +66,8 @@ class Endpoint:
                 files.append(mask_file(inputs.get("mask")))
             except ValueError as fault:
                 faults.append(str(fault))
-        if sum(len(data) for _, (_, data, _) in files) > FILES_BYTES:
-            faults.append(f"The pictures may have {FILES_BYTES:,} bytes together; JPEG or WebP makes them smaller.")
+        for picture in self.pictures[:1]:
+            faults += filter(None, [picture.limits.weight_fault(len(data) for _, (_, data, _) in files)])
         if faults:
             raise ValueError(" ".join(dict.fromkeys(faults)))
         return texts, tuple(files)
@@ -79,7 +80,7 @@ class Endpoint:
                 faults += ["A picture is needed."] if picture.is_required else []
                 continue
             seen = look(data)
-            faults += filter(None, [picture.fault(seen)])
+            faults += filter(None, [picture.limits.fault(seen)])
             files.append((picture.name, (f"{picture.name}.{seen.content_type[6:]}", data, seen.content_type)))
         return files
 
@@ -103,12 +104,21 @@ _STRENGTH = number("control_strength", 0, 1)
 _DRAWN = (text("prompt", is_required=True), _NEGATIVE, SEED, choice("style_preset", STYLES), _FORMAT)
 _MESH = (choice("texture_resolution", ("512", "1024", "2048")), choice("remesh", ("none", "triangle", "quad")))
 
-_ANY = Picture("image", 4_096, 9_437_184)
-_SHAPED = Picture("image", 4_096, 9_437_184, shape=2.5)
-_SMALL = Picture("image", 4_096, 4_194_304)
-_TO_ENLARGE = Picture("image", 1_024, 1_048_576, shortest=32, longest=1_536)
-_SUBJECT = Picture("subject_image", 4_096, 9_437_184, shape=2.5)
-_BACKGROUND = Picture("background_reference", 4_096, 9_437_184, nth=1, is_required=False)
+
+def _limits(fewest: int, most: int, *, shortest: int = 64, longest: int = 0, shape: float = 0.0) -> Limits:
+    return Limits(shortest, longest, fewest, most, shape, body_bytes=FILES_BYTES)
+
+
+_OF_ANY_SHAPE = _limits(4_096, 9_437_184)
+_OF_SOME_SHAPE = _limits(4_096, 9_437_184, shape=2.5)
+_ANY = Picture("image", _OF_ANY_SHAPE)
+_SHAPED = Picture("image", _OF_SOME_SHAPE)
+_SMALL = Picture("image", _limits(4_096, 4_194_304))
+# Its document says what the other's does; the endpoint itself refuses less.
+_SOLID = Picture("image", _limits(4_096, 4_194_304, shortest=640))
+_TO_ENLARGE = Picture("image", _limits(1_024, 1_048_576, shortest=32, longest=1_536))
+_SUBJECT = Picture("subject_image", _OF_SOME_SHAPE)
+_BACKGROUND = Picture("background_reference", _OF_ANY_SHAPE, nth=1, is_required=False)
 
 _GENERATE = Endpoint("stable-image/generate/{model}", (*_DRAWN, RATIO), ids="MODELS")
 _STRUCTURE = Endpoint("stable-image/control/structure", (*_DRAWN, _STRENGTH), (_SHAPED,), price="structure")
@@ -134,7 +144,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
         "point-aware": Endpoint(
             "3d/{model}",
             (*_MESH, foreground(1, 2), TARGET, COUNT, number("guidance_scale", 1, 10), SEED),
-            (_SMALL,),
+            (_SOLID,),
             ids="MODELS_3D",
         ),
     },

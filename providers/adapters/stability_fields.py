@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from providers import shapes, sniff
+from providers.limits import Limits
 
 RATIOS = ("21:9", "16:9", "3:2", "5:4", "1:1", "4:5", "2:3", "9:16", "9:21")
 PROMPT_CHARS, LARGEST_SEED = 10_000, 4_294_967_294
@@ -32,33 +33,12 @@ class Field:
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture field and its rule, in pixels. nth: which of our `images`. shape: longer side to shorter, at most."""
+    """One picture field and what may stand in it. nth: which of our `images`."""
 
     name: str
-    fewest: int
-    most: int
-    shortest: int = 64
-    longest: int = 0
-    shape: float = 0.0
+    limits: Limits
     nth: int = 0
     is_required: bool = True
-
-    def fault(self, look: sniff.Look) -> str:
-        """What is wrong with a picture, or nothing. A size that the head of the file does not tell passes."""
-        if look.content_type not in sniff.PICTURES:
-            return "The picture must be PNG, JPEG or WebP."
-        if not look.width or not look.height:
-            return ""
-        short, long = sorted((look.width, look.height))
-        has = f"it has {look.width} x {look.height}."
-        if short < self.shortest or self.longest and long > self.longest:
-            most = f" to {self.longest:,}" if self.longest else " or more"
-            return f"Each side of the picture must have {self.shortest}{most} pixels; {has}"
-        if not self.fewest <= short * long <= self.most:
-            return f"The picture must have {self.fewest:,} to {self.most:,} pixels; {has}"
-        if self.shape and long > self.shape * short:
-            return f"The picture's longer side must be at most {self.shape:g} times the shorter; {has}"
-        return ""
 
 
 # --- Fields --------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from providers.adapters import tripo_answers as answers
 from providers.adapters import tripo_inputs as inputs
 from providers.base import Call, Made, MadeFile, Pending, Provider, Ready
 from providers.errors import ProviderError
+from providers.limits import Limits
 from providers.secrets import redact
 from providers.transport import Answer, Outgoing, retry_after_s
 from providers.wire import Deadline
@@ -75,6 +76,9 @@ class Tripo(Provider):
         token = self._upload(inputs.model_part(model), deadline)
         # Repeatable: an import is free, so one that nobody waits for costs nothing.
         return Outgoing("POST", self.url("models/import"), self.headers(), json={"input": token}, repeatable=True)
+
+    def limits(self, operation: str, model: str) -> Limits:
+        return inputs.PICTURES
 
     def read(self, answer: Answer, call: Call, deadline: Deadline) -> Made | Pending:
         task_id = answers.task_id(answers.data_of(answer).get("task_id"))

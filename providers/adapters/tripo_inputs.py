@@ -11,8 +11,10 @@ from typing import Any
 
 from providers import errors, sniff
 from providers.base import Call
+from providers.limits import Limits
 
 VIEWS = ("front", "left", "back", "right")
+PICTURES = Limits(shortest=20, longest=6000, file_bytes=20_000_000)
 LONGEST_PROMPT, LONGEST_NEGATIVE_PROMPT = 1024, 255
 
 _SHAPE = ("face_limit", "auto_size", "texture", "pbr", "texture_quality")

@@ -169,10 +169,10 @@ def test_a_format_that_it_lacks_is_told(simulator: Remote) -> None:
         ("image-to-image", {"prompt": PROMPT}, "picture is needed"),
         ("image-to-image", {"prompt": PROMPT, "images": [None]}, "picture is needed"),
         ("image-to-image", {"prompt": PROMPT, "images": [b"GIF89a"]}, "PNG, JPEG or WebP"),
-        ("image-to-image", {"prompt": PROMPT, "images": [make_png(255, 300)]}, "256 to 4096"),
-        ("image-to-image", {"prompt": PROMPT, "images": [make_png(4097, 300)]}, "256 to 4096"),
+        ("image-to-image", {"prompt": PROMPT, "images": [make_png(255, 300)]}, "256 to 4,096"),
+        ("image-to-image", {"prompt": PROMPT, "images": [make_png(4097, 300)]}, "256 to 4,096"),
         ("image-to-image", {"prompt": PROMPT, "images": [make_png(4096, 4000)]}, "16,000,000"),
-        ("upscale", {"images": [make_png(31, 300)]}, "32 to 4096"),
+        ("upscale", {"images": [make_png(31, 300)]}, "32 to 4,096"),
         ("image-inpaint", {"prompt": PROMPT, "images": [make_png(300, 300)]}, "mask"),
         ("image-inpaint", {"prompt": PROMPT, "images": [make_png(300, 300)], "mask": b"x"}, "mask"),
         ("replace-background", {"images": [make_png(300, 300)]}, "prompt"),
@@ -188,7 +188,7 @@ def test_unusable_inputs_are_refused_before_anything_is_sent(
 
 def test_a_picture_of_too_many_bytes_is_refused(simulator: Remote, settings: Any) -> None:
     settings.RECRAFT = {**settings.RECRAFT, "INPUT_BYTES": 100}
-    with pytest.raises(Refused, match="smaller than 100 bytes"):
+    with pytest.raises(Refused, match="may have 99 bytes"):
         Recraft().run(bare("upscale", images=[make_png(300, 300)]))
 
 

@@ -371,7 +371,7 @@ def test_inputs_that_it_does_not_know_are_told(
     ],
 )
 def test_each_model_gets_mesh_and_frame_in_its_own_terms(model: str, inputs: dict[str, Any], said: Any) -> None:
-    outgoing = Stability().make_model(call("image-to-model", model, images=[SMALL], **inputs))
+    outgoing = Stability().make_model(call("image-to-model", model, images=[make_png(640, 640)], **inputs))
     assert outgoing.fields == said
 
 

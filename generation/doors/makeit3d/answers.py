@@ -48,7 +48,8 @@ class Row(serializers.Serializer[Any]):
     provider = serializers.CharField(help_text="Alias")
     operation_key = serializers.CharField(help_text="What it was priced by")
     metadata = serializers.DictField(
-        help_text="The parameters that it was made with. `ignored` names those that were sent and came to nothing"
+        help_text="The parameters that it was made with. `ignored` names those that were sent and came to nothing;"
+        " `sent_as` says in which size and format a picture went out that the provider does not take as it is"
     )
     error = serializers.CharField(allow_null=True)
     created_at = serializers.DateTimeField()

@@ -8,7 +8,7 @@ vendor is behind one stands under `also`: it is taken, and never shown.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from generation.doors.makeit3d.parameters import Count, Earlier, Flag, Number, OneOf, Param, Size, Tier, Whole, Words
@@ -29,12 +29,17 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Input:
-    """A field that names files by URL. word: where a call has them. most: of a list; 0 is a single file."""
+    """A field that names files by URL. word: where a call has them. most: of a list; 0 is a single file.
+
+    adapts: its pictures may go to a provider in another size and format, because what is made of them is another
+    thing; where the result is the picture itself, changed, its owner would find it smaller than it was.
+    """
 
     name: str
     word: str
     kind: Kind = Kind.IMAGE
     most: int = 0
+    adapts: bool = False
     help: str = "Link to a picture: one of our own asset links, or of a host that is allowed here"
 
 
@@ -89,6 +94,7 @@ OURSELVES = "internal"
 A, B, C, D, E, F = (f"provider_{letter}" for letter in "abcdef")
 
 IMAGE = Input("input_image_asset_url", "images")
+SOURCE = replace(IMAGE, adapts=True)
 
 PRESETS = (
     *("3d-model", "analog-film", "anime", "cinematic", "comic-book", "digital-art", "enhance", "fantasy-art"),
@@ -155,7 +161,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "image-to-image",
         "A picture from a picture and a text",
-        inputs=(IMAGE,),
+        inputs=(SOURCE,),
         offers={
             A: Offer((PRESET, Number(name="fidelity", low=0, high=1, default=0.8), NEGATIVE, FORMAT, SEED)),
             B: Offer(
@@ -232,7 +238,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "sketch-to-image",
         "A picture from a sketch and a text",
-        inputs=(Input("input_sketch_asset_url", "images"),),
+        inputs=(Input("input_sketch_asset_url", "images", adapts=True),),
         default=A,
         per_minute=30,
         offers={
@@ -314,6 +320,7 @@ OPERATIONS: tuple[Operation, ...] = (
                 "input_image_asset_urls",
                 "images",
                 most=4,
+                adapts=True,
                 help="Links to pictures: one, or the views front, left, back, right, of which the later ones may be "
                 f"null. {A} uses the first alone",
             ),

@@ -1,21 +1,22 @@
 """What a request is made from: the files that its input fields name, found or fetched before anything is stored.
 
 Links are followed as `generation.inputs` says; here is what the fields themselves ask for: pictures or models, how
-many, and masks as large as their pictures.
+many, masks as large as their pictures, and what the provider takes of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from typing import BinaryIO
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 
 from config.api.errors import ApiError
-from generation import inputs, meshes, storage
+from generation import images, inputs, meshes, shrinking, storage
 from generation.doors.makeit3d.catalogue import Input, Kind
 from generation.doors.makeit3d.serializers import Wish
 from generation.models import Asset
@@ -36,14 +37,31 @@ Files = Mapping[str, Sequence[Asset | None]]
 
 @dataclass(frozen=True)
 class Gathered:
-    """by_field: input field -> its files in order, None for a missing view. fetched: those that have no row yet."""
+    """by_field: input field -> its files in order, None for a missing view. fetched: those that have no row yet.
+
+    adapted: by the place of a picture that the provider does not take as it is, what goes there instead.
+    """
 
     by_field: Files
-    fetched: Sequence[Asset] = ()
+    fetched: list[Asset] = field(default_factory=list)
+    adapted: dict[str, Asset] = field(default_factory=dict)
 
     @property
     def first(self) -> Asset | None:
         return next((asset for assets in self.by_field.values() for asset in assets if asset), None)
+
+    def keys(self, one: Input) -> list[str | None]:
+        """The keys of what goes to the provider for an input field, in order."""
+        assets = (self.adapted.get(place(one, nth), asset) for nth, asset in enumerate(self.by_field[one.name]))
+        return [asset.key if asset else None for asset in assets]
+
+    @property
+    def sent_as(self) -> dict[str, dict[str, Any]]:
+        """What of the pictures is told to their owner: the size and format in which they went out."""
+        return {
+            name: {"width": sent.width, "height": sent.height, "content_type": sent.content_type}
+            for name, sent in self.adapted.items()
+        }
 
     def discard(self) -> None:
         """Remove what was fetched for a request that came to nothing. What cannot be removed now, prune removes."""
@@ -61,23 +79,21 @@ def gather(wish: Wish, owner_id: UUID, base_url: str) -> Gathered:
     keys = {url: storage.key_of_link(url, base_url) for _, _, url in wanted if url}
     mine = inputs.own([key for key in keys.values() if key], owner_id)
     found: dict[str, list[Asset | None]] = {one.name: [] for one in fields}
-    fetched: list[Asset] = []
-    gathered = Gathered(found, fetched)
+    gathered = Gathered(found)
     try:
         for one, nth, url in wanted:
             if not url:
                 found[one.name].append(None)
                 continue
-            field = f"{one.name}[{nth}]" if one.most else one.name
             key = keys[url]
             if key is not None:
-                asset = _own(one, field, mine.get(key))
+                asset = _own(one, place(one, nth), mine.get(key))
             else:
-                asset = _fetched(wish, one, field, url, owner_id)
-                fetched.append(asset)
+                asset = _fetched(wish, one, place(one, nth), url, owner_id)
+                gathered.fetched.append(asset)
             found[one.name].append(asset)
         _check_mask(gathered)
-        _check_picture(wish, gathered)
+        _suit(wish, gathered, owner_id)
     except ApiError:
         gathered.discard()
         raise
@@ -113,16 +129,53 @@ def _check_mask(gathered: Gathered) -> None:
         raise inputs.refusal(422, "MASK_SIZE_MISMATCH", "input_mask_asset_url", text)
 
 
-def _check_picture(wish: Wish, gathered: Gathered) -> None:
-    """What the provider is known to refuse of the picture to work on is refused before it costs anything."""
-    operation, picture = wish.operation.name, gathered.first
-    if picture is None or not picture.width or not picture.height or not registry.can(wish.provider, operation):
+def _suit(wish: Wish, gathered: Gathered, owner_id: UUID) -> None:
+    """Hold the pictures against what the provider takes, before anything is charged: one that may be adapted is, any
+    other is refused. Raises ApiError. Costs a reading, a decoding and a write for each that is adapted."""
+    operation = wish.operation.name
+    if not registry.can(wish.provider, operation):
         return
     model = wish.operation.offers[wish.provider].model or registry.offer(wish.provider, operation).models[0]
-    look = Look(picture.content_type, True, picture.width, picture.height)
-    if fault := registry.adapter(wish.provider).picture_fault(operation, model, look):
-        field = next(one for one in wish.operation.inputs if picture in gathered.by_field[one.name])
-        raise inputs.invalid(f"{field.name}[0]" if field.most else field.name, fault)
+    limits = registry.adapter(wish.provider).limits(operation, model)
+    fields = [one for one in wish.operation.inputs if one.kind is Kind.IMAGE]
+    given = [(one, nth, asset) for one in fields for nth, asset in enumerate(gathered.by_field[one.name]) if asset]
+    if limits is None or not given:
+        return
+    sizes = []
+    for one, nth, asset in given:
+        sent, name = asset, place(one, nth)
+        look = Look(asset.content_type, True, asset.width or 0, asset.height or 0)
+        # A mask goes out in the size of its picture.
+        fault = limits.fault(look) or limits.weight_fault([asset.size_bytes]) if one.word == "images" else ""
+        if fault:
+            size = limits.nearest(look.width, look.height) if one.adapts and look.width and look.height else None
+            if size is None:
+                raise inputs.invalid(name, fault)
+            sent = _adapted(asset, size, limits.file_bytes or limits.body_bytes, name, owner_id)
+            gathered.fetched.append(sent)
+            gathered.adapted[name] = sent
+        sizes.append(sent.size_bytes)
+    if fault := limits.weight_fault(sizes):
+        raise inputs.invalid(place(*given[0][:2]), fault)
+
+
+def _adapted(asset: Asset, size: tuple[int, int], most_bytes: int, name: str, owner_id: UUID) -> Asset:
+    """Store a picture anew in another size, or in another format where its own is too heavy."""
+    connection.close()  # nobody holds one while the store answers
+    kind = asset.content_type.removeprefix("image/").upper()
+    try:
+        return inputs.store(shrinking.adapted(storage.open_file(asset.key), kind, size, most_bytes), owner_id)
+    except storage.KeyMissing:
+        raise inputs.missing(name) from None
+    except storage.StorageError as error:
+        raise inputs.away() from error
+    except images.BadPicture as fault:
+        raise inputs.invalid(name, f"{inputs.NO_PICTURE} This is {fault}.") from None
+
+
+def place(one: Input, nth: int) -> str:
+    """Where a link stands, as a fault of its file is told."""
+    return f"{one.name}[{nth}]" if one.most else one.name
 
 
 # --- Looking at files ----------------------------------------------------------------------------

@@ -144,7 +144,7 @@ def _generate(wish: Wish, files: Gathered, model: str, draft: str) -> StepPlan:
     if "style_id" in inputs:  # a style of one's own takes the place of a named one
         inputs.pop("style", None), inputs.pop("substyle", None)
     for one in wish.operation.inputs:
-        keys = [asset.key if asset else None for asset in files.by_field[one.name]]
+        keys = files.keys(one)
         inputs[one.word] = keys if one.word == "images" else keys[0]
     return StepPlan(
         name="generate",
@@ -173,13 +173,14 @@ def _record(wish: Wish, files: Gathered) -> dict[str, Any]:
     """What the client's own record of a result says. Nothing in it may tell a vendor."""
     source = files.first
     hidden = {param.name for param in _params(wish) if not param.shown}
+    shown = {name: value for name, value in wish.values.items() if name not in hidden}
     return {
         "table": wish.operation.kind,
         "operation": wish.operation.name,
         "task_id": wish.task_id,
         "provider": wish.provider,
         "style": wish.values.get("style"),
-        "parameters": {name: value for name, value in wish.values.items() if name not in hidden},
+        "parameters": {**shown, **({"sent_as": files.sent_as} if files.adapted else {})},
         "given": list(wish.given),
         "ignored": list(wish.ignored),
         "source_input_asset_id": str(source.pk) if source else None,
