@@ -124,7 +124,9 @@ def build(simulator: Remote) -> House:
     change_background(alice, asked["poses"])
     lane = Lane.objects.get(name="provider_b")
     engine.pause(lane.name, actor="stella", reason="Their answers have been slow since noon")
-    open_work = {name: _submitted(alice, prompt=f"{PROMPT}, {name}") for name in ("waiting", "running", "held")}
+    open_work: dict[str, Any] = {
+        name: _submitted(alice, prompt=f"{PROMPT}, {name}") for name in ("waiting", "running", "held")
+    }
     engine.hold(open_work["held"].pk, actor="stella")
     Item.objects.filter(request=open_work["running"]).update(
         status=ItemStatus.RUNNING, progress=40, lease_until=timezone.now(), first_started_at=timezone.now()
@@ -165,7 +167,7 @@ def _ask(simulator: Remote, alice: User) -> dict[str, Any]:
     batch = Request.objects.get(public_id=answer.json()["batchId"])
     model = Request.objects.get(pk=Modeller(alice).asked("text-to-model", prompt="A wooden chair, studio light"))
     author = Author(alice)
-    drawn = author.started(story(2), SESSION, num_images=1)
+    drawn = author.started(story_text(), SESSION, num_images=1)
     generation = Poser(alice).generated(
         library_pose, make_pose("Walking"), exportFormats=["instagram_post", "twitter_post"]
     )
@@ -224,6 +226,10 @@ def _staffs_work(stella: User, sue: User, alice: User, failed: Request, batch: R
 
 def _order(actor: User, reason: str) -> Order:
     return Order(actor, reason, str(uuid.uuid4()), {"credits": None})
+
+
+def story_text() -> str:
+    return story(2)
 
 
 def work() -> None:
