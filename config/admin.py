@@ -10,10 +10,11 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from config.api import personal
 from config.approvals import ApprovalAdmin as ApprovalAdmin
 from config.filters import DaysFilter, StaffFilter
-from config.models import StaffAct, User
-from config.staff import ReadOnlyAdmin
+from config.models import PersonalToken, StaffAct, User
+from config.staff import Order, Outcome, ReadOnlyAdmin, Verb, VerbAdmin
 
 admin.site.unregister(Group)
 
@@ -39,6 +40,43 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     pass
+
+
+def revoke(token: PersonalToken, order: Order) -> Outcome:
+    done = personal.revoke(PersonalToken.objects.filter(pk=token.pk), by=order.by)
+    return Outcome(done=done, missed=1 - done)
+
+
+@admin.register(PersonalToken)
+class PersonalTokenAdmin(VerbAdmin):
+    """Who has which tokens for their programs. The tokens themselves are known to nobody."""
+
+    empty_words = "People make tokens for their programs on the dashboard's API page."
+    verbs = (
+        Verb(
+            "revoke",
+            "Revoke",
+            "key_off",
+            "Revoke this token? Whatever uses it is refused from now on; its owner can make another.",
+            "config.revoke_personaltoken",
+            revoke,
+            "revoked",
+            missed="had already been revoked",
+            applies=lambda row: row.revoked_at is None,
+            is_dangerous=True,
+        ),
+    )
+    list_display = ("name", "ending", "owner", "created_at", "last_used_at", "expires_at", "revoked_at", "revoked_by")
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter), ("created_at", DaysFilter))
+    list_filter_submit = True
+    list_select_related = ("owner",)
+    search_fields = ("=owner__username", "=ending")
+    search_help_text = "The name of a person, or a token's last four characters, in full"
+    ordering = ("-pk",)
+    fields = list_display
+
+    def describe(self, row: PersonalToken) -> str:
+        return f"{row} of {row.owner}"
 
 
 @admin.register(StaffAct)

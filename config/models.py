@@ -1,5 +1,5 @@
-"""The people and the tables that belong to no app: answers kept for repeats, staff's acts and what waits for a second
-one's yes.
+"""The people and the tables that belong to no app: personal tokens, answers kept for repeats, staff's acts and
+what waits for a second one's yes.
 
 The user model cannot be changed once tables exist, so it lives in an app of its own from the start.
 """
@@ -10,8 +10,9 @@ import uuid
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
+from django.utils import timezone
 
 
 class User(AbstractUser):
@@ -26,6 +27,9 @@ class User(AbstractUser):
     subject = models.CharField(max_length=255, blank=True, default="")
     storage_id = models.CharField(max_length=255, unique=True, blank=True)
 
+    _password: str | None  # Django's own: what set_password was given, until it is saved
+    _has_new_password = False
+
     class Meta(AbstractUser.Meta):
         swappable = "AUTH_USER_MODEL"
         constraints = [
@@ -34,10 +38,54 @@ class User(AbstractUser):
             )
         ]
 
+    def set_unusable_password(self) -> None:
+        super().set_unusable_password()
+        self._has_new_password = True
+
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save. Every token dies with the password that it was got with, and personal ones are no exception.
+
+        A stored password that is only hashed anew, by a newer Django at a sign-in, is the same password.
+        """
         if not self.storage_id:
             self.storage_id = str(self.pk)
-        super().save(*args, **kwargs)
+        ends_tokens = not self._state.adding and (self._has_new_password or self._password is not None)
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            if ends_tokens:
+                now = timezone.now()
+                self.personal_tokens.filter(revoked_at=None).update(revoked_at=now, revoked_by="a new password")
+        self._has_new_password = False
+
+
+class PersonalToken(models.Model):
+    """What a person's own program signs in with: see `config.api.personal`. Never removed, only revoked.
+
+    digest: SHA-256 of the token, which is stored nowhere. ending: its last characters, to tell it from others.
+    """
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="personal_tokens")
+    name = models.CharField(max_length=60)
+    digest = models.CharField(max_length=64, unique=True)
+    ending = models.CharField(max_length=4)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: does not end by itself")
+    last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the minute")
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    revoked_by = models.CharField(max_length=150, blank=True, default="")
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [("revoke_personaltoken", "Can revoke somebody's personal token")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(revoked_at__isnull=True, revoked_by="") | (Q(revoked_at__isnull=False) & ~Q(revoked_by="")),
+                name="a_revocation_has_a_name",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} …{self.ending}"
 
 
 class Idempotency(models.Model):

@@ -1,4 +1,5 @@
-"""From a bearer token to a person: our own tokens, and those of the outside issuers that the settings name.
+"""From a bearer token to a person: our own tokens, people's personal ones, and those of outside issuers that the
+settings name.
 
 The signature is verified before the database is asked, and the database is asked once. A person whom an
 outside issuer vouches for is made on first sight. Sockets use `user_for_token`, views `JWTAuthentication`.
@@ -27,7 +28,7 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
-from config.api import sql, trace
+from config.api import personal, sql, trace
 from config.api.errors import ApiError
 from config.api.issuers import Identity, KeysOutOfReach, Untrusted, trusted
 from config.models import User
@@ -69,6 +70,8 @@ def user_for_token(raw: str) -> User:
     """
     if not raw:
         raise ApiError(401, "NOT_AUTHENTICATED", "Access denied")
+    if raw.startswith(personal.PREFIX):
+        return _user_of_personal_token(raw)
     claims = unverified_claims(raw)
     if claims.get("iss") == settings.SIMPLE_JWT["ISSUER"]:
         return user_of_own_token(raw, AccessToken)
@@ -115,6 +118,15 @@ def user_of_own_token(raw: str, kind: type[Token] = RefreshToken) -> User:
     return user
 
 
+def _user_of_personal_token(raw: str) -> User:
+    found = personal.holder(raw)
+    if found is None:
+        raise invalid_token()
+    if found.is_expired:
+        raise expired_token()
+    return found.user
+
+
 def _active_user(key: uuid.UUID) -> User | None:
     """Read one person. Plain SQL: every call asks this, and the ORM would think about it longer than the database."""
     names, statement = _by_key()
@@ -133,7 +145,12 @@ def _by_key() -> tuple[list[str], str]:
 
 
 def token_expiry(raw: str) -> datetime | None:
-    """When a token that was verified before expires, so that a socket can be closed then. Verifies nothing."""
+    """When a token that was verified before expires, so that a socket can be closed then. Verifies nothing.
+
+    None: it does not say; who keeps it asks again from time to time.
+    """
+    if raw.startswith(personal.PREFIX):
+        return None
     expires = unverified_claims(raw).get("exp")
     try:
         return datetime.fromtimestamp(expires, UTC) if isinstance(expires, int | float) else None

@@ -19,8 +19,9 @@ class BearerToken(OpenApiAuthenticationExtension):
         return {
             "type": "http",
             "scheme": "bearer",
-            "bearerFormat": "JWT",
-            "description": "An access token of `POST /api/auth/token`, or one of a configured outside issuer.",
+            "bearerFormat": "JWT or personal token",
+            "description": "An access token of `POST /api/auth/token`, one of a configured outside issuer, or a "
+            "personal token, which one makes and revokes in the dashboard under *API*.",
         }
 
 

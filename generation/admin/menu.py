@@ -56,6 +56,7 @@ GROUPS: tuple[Group, ...] = (
         (
             ("People", "group", "config_user_changelist"),
             ("Groups", "badge", "auth_group_changelist"),
+            ("Tokens", "key", "config_personaltoken_changelist"),
             ("Staff acts", "gavel", "config_staffact_changelist"),
             ("Audits", "fact_check", "generation_auditrun_changelist"),
             ("Bulk verbs", "stacks", "generation_bulk_changelist"),

@@ -13,7 +13,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from config.models import Approval, StaffAct, User
+from config.api import personal
+from config.models import Approval, PersonalToken, StaffAct, User
 from config.staff import Order, act, ask_second
 from credits import ledger
 from credits.models import Account, Entry, Price
@@ -98,6 +99,10 @@ class House:
         return Entry.objects.filter(account__owner=self.alice).latest("pk")
 
     @property
+    def token(self) -> PersonalToken:
+        return PersonalToken.objects.get(owner=self.alice)
+
+    @property
     def price(self) -> Price:
         return Price.objects.get(operation_key="visual_cover", provider="", model="")
 
@@ -118,6 +123,7 @@ def build(simulator: Remote) -> House:
     """Use the whole desk. Takes a few seconds."""
     simulator.reset()
     alice = person("alice", 2000)
+    personal.make(alice, "The nightly import", days=90)
     stella = person("stella", is_staff=True, is_superuser=True)
     sue = person("sue", is_staff=True, is_superuser=True)
     asked = _ask(simulator, alice)

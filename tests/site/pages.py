@@ -172,6 +172,7 @@ ROOMS = (
     Room("providers.lane", lambda house: Lane.objects.get(name="provider_b")),
     Room("config.approval", lambda house: house.approval),
     Room("config.staffact", lambda house: house.staff_act),
+    Room("config.personaltoken", lambda house: house.token),
     Room("config.user", lambda house: house.alice, adds=("add", "change"), deletes=True),
     Room("auth.group", lambda house: Group.objects.get(name="support"), adds=("add",), deletes=True),
 )
