@@ -11,7 +11,7 @@ import pytest
 from generation import storage
 from generation.doors.makeit3d.catalogue import OPERATIONS
 from generation.models import Asset, Item, ItemStatus, Request
-from tests.doors.makeit3d.desk import PROMPT, Customer, item_of, items_of, refusal_of
+from tests.doors.makeit3d.desk import Customer, item_of, items_of, refusal_of
 from tests.doors.visuals.desk import assert_no_vendor, work
 from tests.simulator import Remote
 
@@ -127,15 +127,6 @@ def test_an_expired_link_leads_nowhere(alices: Customer, bobs_picture: tuple[str
     expired = storage._signed(key, int(time.time()) - 1)
     assert alices.http.get(expired).status_code == 404
     assert alices.fetched(storage._signed(key, int(time.time()) + 60)).startswith(b"\x89PNG")
-
-
-def test_a_disabled_persons_token_opens_nothing(alices: Customer) -> None:
-    request_id = alices.asked("text-to-image", provider="openai")
-    alices.user.is_active = False  # type: ignore[union-attr]
-    alices.user.save()  # type: ignore[union-attr]
-    for method, path in (("GET", f"/tasks/{request_id}/status"), ("GET", "/api/images"), ("POST", "/api/assets")):
-        assert alices.call(method, path).status_code == 401
-    assert alices.call("POST", "/generate/text-to-image", {"provider": "openai", "prompt": PROMPT}).status_code == 401
 
 
 def test_no_answer_or_row_names_a_vendor(alices: Customer, simulator: Remote) -> None:

@@ -299,8 +299,3 @@ def test_a_sixth_call_in_a_minute_must_wait(make_customer: Any) -> None:
     assert (codes, late.status_code) == ([202] * 5, 429)
     assert late.json()["code"] == "RATE_LIMIT_EXCEEDED"
     assert 1 <= int(late.headers["Retry-After"]) <= 60
-
-
-def test_who_says_not_who_they_are_is_turned_away(db: None) -> None:
-    nobody = Customer(None)
-    assert nobody.post("generate", GUIDES_BODY).status_code == 401

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from rest_framework_simplejwt.tokens import AccessToken
 
 from config.models import Idempotency, User
 from credits.models import Entry, Price
@@ -363,41 +362,6 @@ def test_a_wrong_method_is_405(alices: Customer, method: str, path: str) -> None
     answer = alices.call(method, path)
     assert (answer.status_code, answer.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
     assert answer.headers["Allow"]
-
-
-# --- Who calls -----------------------------------------------------------------------------------
-
-ROUTES = [
-    ("POST", "submit"),
-    ("POST", "batch"),
-    ("GET", "status/vga_1_x"),
-    ("GET", "batch/batch_1_x"),
-    ("DELETE", "cancel/vga_1_x"),
-    ("GET", "queue/status"),
-]
-
-
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_every_route_wants_a_token(db: None, method: str, path: str) -> None:
-    answer = Customer(None).call(method, path)
-    assert (answer.status_code, answer.json()["code"]) == (401, "NOT_AUTHENTICATED")
-    assert answer.json()["error"] == "Access denied"
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
-
-
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_every_route_refuses_a_bad_token(db: None, method: str, path: str) -> None:
-    answer = Customer(None, token="not.a.token").call(method, path)
-    assert (answer.status_code, answer.json()["code"]) == (401, "TOKEN_INVALID")
-    assert answer.json()["error"] == "Invalid token"
-
-
-def test_an_expired_token_says_so(alice: User) -> None:
-    token = AccessToken.for_user(alice)
-    token.payload["exp"] = int(time.time()) - 1
-    answer = Customer(None, token=str(token)).submit()
-    assert (answer.status_code, answer.json()["code"]) == (401, "TOKEN_EXPIRED")
-    assert answer.json()["error"] == "Invalid token"
 
 
 # --- Credits, rate, idempotency ------------------------------------------------------------------
