@@ -18,8 +18,9 @@ from socketio.packet import ACK, BINARY_ACK, BINARY_EVENT, CONNECT, DISCONNECT, 
 from generation.live.socket import LONGEST_MESSAGE, Message, Receive, Send
 
 LONGEST_BODY = 4 * LONGEST_MESSAGE
-# Packets that may wait for a client before its sender waits too, and in all before it is dropped.
-READING_WAITING = 16
+# Packets that may wait for a client before its sender waits too, and in all before it is dropped. A poll's answer
+# holds all that waits, and the Python client breaks off over one of more than 16 packets.
+READING_WAITING = 8
 MOST_WAITING = 256
 SEND_S = 10.0
 

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 import uvicorn
 from django.utils import timezone
+from engineio.payload import Payload
 from socketio import AsyncClient
 from socketio.exceptions import ConnectionError
 
@@ -396,6 +397,24 @@ async def polled(http: aiohttp.ClientSession, base: str) -> str:
     async with http.get(url) as answer:
         sid = (await answer.text()).split('"sid":"')[1].split('"')[0]
     return f"{url}&sid={sid}"
+
+
+async def test_no_answer_holds_more_than_a_client_takes_at_once(base: str, alice: User, maker: Maker) -> None:
+    for _ in range(20):
+        await do(generate, alice)
+    await do(work_all)
+    token, heard = await do(token_of, alice), 0
+    async with aiohttp.ClientSession() as http:
+        url = await polled(http, base)
+        await http.post(url, data=f'40/pose-generator,{{"token":"{token}"}}')
+        connection = socketio.Server.here().eio.sockets[url.rpartition("=")[2]]
+        while heard < 22:  # the answer to CONNECT, the welcome, and how each generation has ended
+            async with asyncio.timeout(10):
+                while connection.queue.qsize() <= min(transport.READING_WAITING, 21 - heard):
+                    await asyncio.sleep(0.01)
+            async with http.get(url) as answer:
+                heard += len(Payload(encoded_payload=await answer.text()).packets)  # refuses more than 16
+    assert heard == 22
 
 
 async def test_answers_that_nobody_reads_are_bounded(base: str, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
