@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from django.db import transaction
@@ -17,10 +17,14 @@ from config.models import User
 from credits import pricing
 from generation import engine
 from generation.dashboard.forms import VisualForm
+from generation.doors.makeit3d import orders as makeit3d
 from generation.doors.visuals import plan
 from generation.doors.visuals.views import VisualThrottle
 
-PATH = "/app/make"
+if TYPE_CHECKING:
+    from generation.dashboard.catalogue_form import CatalogueForm
+
+PATH = "/app/make/visual"
 
 
 class NotNow(Exception):
@@ -38,7 +42,7 @@ class Call:
     path: str = PATH
 
 
-def count(user: User, door: type[UserWindowThrottle] = VisualThrottle) -> None:
+def count(user: User, door: Callable[[], UserWindowThrottle] = VisualThrottle) -> None:
     """Count one sending in the door's own window, whatever becomes of it. Raises NotNow."""
     window = door().sliding_window().hit(str(user.pk))
     if window.retry_after_s is not None:
@@ -64,6 +68,19 @@ def send(user: User, form: VisualForm) -> UUID:
     if answer.status_code == 402:
         raise NotNow(str(answer.data["detail"]))
     return UUID(answer.data["request"])
+
+
+def make(form: CatalogueForm) -> UUID:
+    """The same for a valid form of the MakeIt3D door. Raises ApiError too."""
+    wish, base_url = form.wish, form.base_url
+    key = {"Idempotency-Key": form.form_key}
+    call = cast(ApiRequest, Call(form.owner, form.order, key, path=makeit3d.path_of(wish.operation)))
+    with transaction.atomic():
+        await_turn(call)
+        answer = makeit3d.answered(call, wish) or makeit3d.make(call, wish, form.owner.pk, base_url)
+    if answer.status_code == 402:
+        raise NotNow(str(answer.data["detail"]))
+    return UUID(answer.data["celery_task_id"])
 
 
 def _minutes(seconds: int) -> str:

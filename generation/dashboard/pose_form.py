@@ -23,7 +23,7 @@ from config.api.errors import ApiError
 from config.models import User
 from credits.models import Price
 from generation import exports, inputs, storage
-from generation.dashboard.forms import faults_of
+from generation.dashboard.forms import faults_of, whole
 from generation.dashboard.orders import Call, NotNow
 from generation.doors.poses import chain, figures, orders, plan, present, serializers
 from generation.doors.poses.chain import Background
@@ -200,8 +200,8 @@ class PoseForm(BackgroundForm):
         if given.get("avatar") not in (None, "", "new"):
             body["avatarId"] = given["avatar"]
         if is_gallery:
-            return {**body, "selectedPoseIds": self.chosen, "batchSize": _whole(given.get("each"))}
-        return {**body, "variationCount": _whole(given.get("many"))}
+            return {**body, "selectedPoseIds": self.chosen, "batchSize": whole(given.get("each"))}
+        return {**body, "variationCount": whole(given.get("many"))}
 
     @property
     def person(self) -> dict[str, str]:
@@ -236,11 +236,6 @@ def earlier(generation_id: str, owner_id: UUID) -> dict[str, Any]:
         "background_url": asked["backgroundImageUrl"] or "",
         "exports": asked["exportFormats"],
     }
-
-
-def _whole(text: str | None) -> Any:
-    """A number as the API takes it; anything else is left for its check to refuse."""
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 6 else text
 
 
 def _checked(sent: UploadedFile) -> File:
@@ -288,7 +283,7 @@ class Sum:
 def sum_of(form: PoseForm, owner_id: UUID) -> Sum:
     """Four queries."""
     is_gallery = form["type"].value() == plan.GALLERY
-    each = _whole(str(form["each" if is_gallery else "many"].value() or ""))
+    each = whole(str(form["each" if is_gallery else "many"].value() or ""))
     account = figures.account(owner_id)
     tier = account["unlimited"]
     costs = prices()

@@ -1,16 +1,19 @@
-"""What the pages read: one person's requests and pictures, each page in a fixed number of queries."""
+"""What the pages read of requests: one person's, each page in a fixed number of queries. Results are in `gallery`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Prefetch, Q, QuerySet
+from django.urls import reverse
 
-from generation import storage
+from generation import queue, storage
+from generation.dashboard import wares
+from generation.dashboard.doors import MAKEIT3D, POSES, STORIES, VISUALS
 from generation.models import Asset, AssetKind, Item, ItemStatus, Request, RequestStatus
 
 QUEUED, IN_PROGRESS, COMPLETED, FAILED, CANCELLED = "queued", "in progress", "completed", "failed", "cancelled"
@@ -25,45 +28,80 @@ _WORDS = {
     ItemStatus.CANCELLED: CANCELLED,
 }
 
-# Error code -> what a person can do now. Whoever got nothing pays nothing, so the credits are back.
-_BUSY = "The service was too busy or too slow. Nothing was charged in the end: try again in a few minutes."
+# Error code -> what a person can do now. What was not made is not paid for, which the receipt beside it says.
+_BUSY = "Whoever makes it was too busy or too slow. Try again in a few minutes, or choose another provider."
+_WORDING = "The filter of whoever makes it refused this. Say it in other words and send it again."
+_INPUT = "What was given cannot be used as it is. Change it and send it again, or choose another provider."
 WAY_OUT: dict[str, str] = {
-    "CONTENT_REJECTED": "The wording was refused. Say it in other words and send it again.",
-    "INVALID_INPUT": "The description could not be used. Change it and send it again.",
+    "CONTENT_REJECTED": _WORDING,
+    "INVALID_INPUT": _INPUT,
+    "INVALID_IMAGE": "What came back was no usable file. Send it again; it is usually fine the second time.",
+    "CHECK_FAILED": "No result was good enough. Say more exactly what it should show and send it again.",
     "RATE_LIMITED": _BUSY,
     "TIMEOUT": _BUSY,
     "NETWORK_ERROR": _BUSY,
     "SERVICE_UNAVAILABLE": _BUSY,
+    "STORAGE_ERROR": "It was made and could not be kept. Send it again in a few minutes.",
 }
-ANY_WAY_OUT = "Nothing was charged in the end. Send it again; if it fails once more, ask us."
+ANY_WAY_OUT = "Send it again, or choose another provider; if it fails once more, ask us."
+# Our own steps after the one that makes it.
+FINISHING = "finishing"
 
 
 @dataclass(frozen=True)
 class Card:
-    """One item as its owner sees it. picture, thumbnail: links, empty while there is none."""
+    """One item as its owner sees it. link, thumbnail: empty without one. place: in the queue, 0 when unknown."""
 
     item: Item
     state: str
     progress: int
-    picture_id: UUID | None
-    picture: str
+    asset: Asset | None
+    link: str
     thumbnail: str
-    width: int
-    height: int
     what_to_do: str
+    place: int = 0
 
     @property
     def is_open(self) -> bool:
         return self.state in (QUEUED, IN_PROGRESS)
 
     @property
+    def is_model(self) -> bool:
+        """Whether a model is made, or was."""
+        return bool(self.item.steps[0]["operation"].endswith("-model")) if self.item.steps else False
+
+    @property
     def kind(self) -> str:
-        """What was asked for, in the client's own word."""
-        return str(self.item.params.get("type", ""))
+        """What was asked for, in people's words."""
+        params = self.item.params
+        ware = wares.BY_OPERATION.get(params.get("operation", ""))
+        return ware.title if ware else wares.spoken(params.get("type", "")) if params.get("type") else ""
+
+    @property
+    def provider(self) -> str:
+        return wares.provider_name(self.item.params.get("provider") or "")
+
+    @property
+    def chosen(self) -> list[tuple[str, str]]:
+        """What was chosen beside the words, as name and value."""
+        asked = self.item.params.get("parameters") or {}
+        return [(wares.name_of_word(name), wares.spoken_value(value)) for name, value in asked.items()]
+
+    @property
+    def stage(self) -> str:
+        """What is being done with it."""
+        if self.state == QUEUED:
+            return self.state
+        return FINISHING if self.item.step else "being made"
 
     @property
     def is_waiting_for_retry(self) -> bool:
         return self.item.status == ItemStatus.HELD and self.item.hold_reason == "retry"
+
+    @property
+    def next_wares(self) -> list[wares.Ware]:
+        names = wares.NEXT_OF_MODEL if self.is_model else wares.NEXT_OF_PICTURE
+        return [wares.BY_OPERATION[name] for name in names]
 
 
 @dataclass(frozen=True)
@@ -91,7 +129,24 @@ class Sheet:
 
     @property
     def title(self) -> str:
-        return self.cards[0].item.prompt if self.cards else self.request.description
+        if self.request.door == STORIES:
+            return str(self.request.params.get("template_title") or self.request.group)
+        return (self.cards[0].item.prompt if self.cards else "") or self.request.description
+
+    @property
+    def kind(self) -> str:
+        """What was asked for, and how many of them."""
+        if self.request.door == STORIES:
+            return _counted(len(self.cards), "picture", "Story")
+        if self.request.door == POSES:
+            return _counted(len(self.cards), "pose", "Poses")
+        kind = self.cards[0].kind if self.cards else ""
+        return _counted(len(self.cards), "result", kind) if len(self.cards) > 1 else kind
+
+    @property
+    def again(self) -> str:
+        """The address of the form that it came from, filled in as it was."""
+        return again(self.request, self.cards[0].item if self.cards else None)
 
     @property
     def charged(self) -> int:
@@ -100,6 +155,10 @@ class Sheet:
     @property
     def refunded(self) -> int:
         return sum(card.item.refunded for card in self.cards)
+
+    @property
+    def paid(self) -> int:
+        return self.charged - self.refunded
 
 
 @dataclass(frozen=True)
@@ -117,9 +176,9 @@ def running(owner_id: UUID, base_url: str) -> list[Sheet]:
 
 def requests(owner_id: UUID, base_url: str, before: str = "", size: int = 20) -> Page:
     """A page of requests, newest first. Three queries."""
-    rows = _before(Request.objects.filter(owner=owner_id, erased_at=None), before)[: size + 1]
+    rows = continued(Request.objects.filter(owner=owner_id, erased_at=None), before)[: size + 1]
     sheets = _sheets(rows, base_url)
-    return Page(sheets[:size], _mark([sheet.request for sheet in sheets], size))
+    return Page(sheets[:size], marked([sheet.request for sheet in sheets], size))
 
 
 def request(owner_id: UUID, request_id: UUID, base_url: str) -> Sheet | None:
@@ -128,40 +187,38 @@ def request(owner_id: UUID, request_id: UUID, base_url: str) -> Sheet | None:
     return found[0] if found else None
 
 
-def pictures(owner_id: UUID, base_url: str, before: str = "", size: int = 24) -> Page:
-    """A page of finished pictures, newest first. Two queries."""
-    rows = list(_before(_finished(owner_id), before)[: size + 1])
-    small = {asset.item_id: asset for asset in _thumbnails(row.item_id for row in rows)}
-    shown = [
-        {"asset": row, "item": row.item, "thumbnail": storage.link(small.get(row.item_id, row).key, base_url)}
-        for row in rows[:size]
-    ]
-    return Page(shown, _mark(rows, size))
+def card_of(asset: Asset) -> Card:
+    """The item that a result came from, as its owner sees it."""
+    assert asset.item
+    return _card(asset.item, {}, "")
 
 
-def picture(owner_id: UUID, asset_id: UUID) -> Asset | None:
-    return _finished(owner_id).filter(pk=asset_id).first()
+def with_places(sheet: Sheet) -> Sheet:
+    """The same with the place in the queue of each item that waits. One query when some do."""
+    waiting = [card.item for card in sheet.cards if card.state == QUEUED]
+    if not waiting:
+        return sheet
+    places = dict(zip((item.pk for item in waiting), queue.positions(waiting), strict=True))
+    return replace(sheet, cards=[replace(card, place=places.get(card.item.pk, 0)) for card in sheet.cards])
 
 
-def neighbours(asset: Asset) -> tuple[Asset | None, Asset | None]:
-    """The pictures made just after and just before this one. Two queries."""
-    mine = _finished(asset.owner_id)
-    older = _older_than(mine, asset.created_at, asset.pk).order_by("-created_at", "-pk").first()
-    newer = (
-        mine.filter(Q(created_at__gt=asset.created_at) | Q(created_at=asset.created_at, pk__gt=asset.pk))
-        .order_by("created_at", "pk")
-        .first()
-    )
-    return newer, older
+def again(request: Request, item: Item | None) -> str:
+    """The address of the form that a request came from, filled in as it was."""
+    if request.door == STORIES:
+        return f"{reverse('app-story-new')}?like={request.group}"
+    if request.door == MAKEIT3D and item:
+        return f"{reverse('app-make-operation', args=[item.params['operation']])}?like={request.pk}"
+    form = {VISUALS: "app-make-visual", POSES: "app-poses-new"}.get(request.door, "app-make")
+    return f"{reverse(form)}?like={request.pk}"
 
 
-def _finished(owner_id: UUID) -> QuerySet[Asset]:
-    made = Asset.objects.filter(owner=owner_id, kind=AssetKind.IMAGE, item__status=ItemStatus.SUCCEEDED)
-    return made.select_related("item")
+def thumbnails(item_ids: Iterable[int | None]) -> QuerySet[Asset]:
+    return Asset.objects.filter(item__in=[pk for pk in item_ids if pk], kind=AssetKind.THUMBNAIL).order_by("created_at")
 
 
-def _thumbnails(item_ids: Iterable[int | None]) -> QuerySet[Asset]:
-    return Asset.objects.filter(item__in=list(item_ids), kind=AssetKind.THUMBNAIL)
+def _counted(number: int, word: str, what: str) -> str:
+    counted = f"{number} {word}{'' if number == 1 else 's'}"
+    return f"{what}, {counted}" if what else counted
 
 
 # --- Cards ---------------------------------------------------------------------------------------
@@ -173,8 +230,8 @@ def _sheets(rows: QuerySet[Request], base_url: str) -> list[Sheet]:
     shown = {request.pk: request.cards_of[:MOST_SHOWN] for request in found}
     files: dict[int, dict[str, Asset]] = {}
     ids = [item.pk for items in shown.values() for item in items]
-    shown_kinds = (AssetKind.IMAGE, AssetKind.THUMBNAIL)
-    for asset in Asset.objects.filter(item__in=ids, kind__in=shown_kinds).order_by("created_at"):  # the newest last
+    kinds = (AssetKind.IMAGE, AssetKind.MODEL, AssetKind.THUMBNAIL)
+    for asset in Asset.objects.filter(item__in=ids, kind__in=kinds).order_by("created_at"):  # the newest last
         files.setdefault(asset.item_id or 0, {})[asset.kind] = asset
     return [
         Sheet(request, [_card(item, files.get(item.pk, {}), base_url) for item in shown[request.pk]])
@@ -184,17 +241,15 @@ def _sheets(rows: QuerySet[Request], base_url: str) -> list[Sheet]:
 
 def _card(item: Item, files: dict[str, Asset], base_url: str) -> Card:
     state = _state_of(item)
-    picture = files.get(AssetKind.IMAGE) if state == COMPLETED else None
-    thumbnail = files.get(AssetKind.THUMBNAIL, picture) if picture else None
+    made = (files.get(AssetKind.MODEL) or files.get(AssetKind.IMAGE)) if state == COMPLETED else None
+    small = files.get(AssetKind.THUMBNAIL) or (files.get(AssetKind.IMAGE)) if made else None
     return Card(
         item=item,
         state=state,
         progress=100 if item.is_final else min(item.progress, 99),
-        picture_id=picture.pk if picture else None,
-        picture=storage.link(picture.key, base_url) if picture else "",
-        thumbnail=storage.link(thumbnail.key, base_url) if thumbnail else "",
-        width=(picture.width if picture else 0) or 1,
-        height=(picture.height if picture else 0) or 1,
+        asset=made,
+        link=storage.link(made.key, base_url) if made else "",
+        thumbnail=storage.link(small.key, base_url) if small else "",
         what_to_do=WAY_OUT.get(item.error_code, ANY_WAY_OUT) if state == FAILED else "",
     )
 
@@ -210,22 +265,22 @@ def _state_of(item: Item) -> str:
 # --- Pages of long lists: by the last row shown, so that new rows on top move nothing ---------------
 
 
-def _before(rows: QuerySet, mark: str) -> QuerySet:
+def continued(rows: QuerySet, mark: str) -> QuerySet:
     rows = rows.order_by("-created_at", "-pk")
     if not mark:
         return rows
     moment, _, row_id = mark.rpartition("_")
     try:
-        return _older_than(rows, datetime.fromisoformat(moment), UUID(row_id))
+        return older_than(rows, datetime.fromisoformat(moment), UUID(row_id))
     except ValueError:
         return rows
 
 
-def _older_than(rows: QuerySet, moment: datetime, row_id: UUID) -> QuerySet:
+def older_than(rows: QuerySet, moment: datetime, row_id: UUID) -> QuerySet:
     return rows.filter(Q(created_at__lt=moment) | Q(created_at=moment, pk__lt=row_id))
 
 
-def _mark(rows: Sequence[Any], size: int) -> str:
+def marked(rows: Sequence[Any], size: int) -> str:
     if len(rows) <= size:
         return ""
     last = rows[size - 1]

@@ -3,17 +3,24 @@ from __future__ import annotations
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from generation.dashboard import poses, stories, views
+from generation.dashboard import make, poses, stories, views
 
 urlpatterns = [
     path("", views.home, name="app-home"),
     path("login", views.LoginView.as_view(), name="app-login"),
     path("logout", LogoutView.as_view(), name="app-logout"),
-    path("make", views.make, name="app-make"),
-    path("running", views.running, name="app-running"),
+    path("make", make.make, name="app-make"),
+    path("make/visual", make.visual, name="app-make-visual"),
+    path("make/visual/sum", make.visual_sum, name="app-make-visual-sum"),
+    path("make/files/<slug:kind>", make.older_sources, name="app-make-files"),
+    path("make/<slug:name>", make.operation, name="app-make-operation"),
+    path("make/<slug:name>/fields", make.fields, name="app-make-fields"),
+    path("make/<slug:name>/sum", make.total, name="app-make-sum"),
+    path("make/<slug:name>/files/<str:place>", make.source, name="app-make-source"),
     path("work", views.work, name="app-work"),
     path("work/<uuid:request_id>", views.one_request, name="app-request"),
     path("work/<uuid:request_id>/cancel", views.cancel, name="app-cancel"),
+    path("work/<uuid:request_id>/place", views.place, name="app-place"),
     path("gallery", views.gallery, name="app-gallery"),
     path("pictures/<uuid:asset_id>", views.picture, name="app-picture"),
     path("pictures/<uuid:asset_id>/download", views.download, name="app-download"),

@@ -13,16 +13,18 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from config.models import User
 from credits import ledger
-from credits.errors import OperationUnavailable
 from generation import engine, storage
-from generation.dashboard import forms, orders, shelf
+from generation.dashboard import gallery as gallery_of
+from generation.dashboard import shelf, wares
+from generation.dashboard.doors import POSES, STORIES
+from generation.models import Asset, AssetKind
 
 ENTRIES = 25
-STORIES, POSES = "stories", "poses"  # the doors whose requests have pages of their own
+RECENT = 12
 
 
 class LoginView(auth.LoginView):
@@ -46,66 +48,11 @@ class LoginView(auth.LoginView):
 @require_safe
 @never_cache
 def home(request: HttpRequest) -> HttpResponse:
-    sheets = shelf.running(_owner(request).pk, _base_url(request))
-    recent = shelf.pictures(_owner(request).pk, _base_url(request), size=12)
-    return render_page(request, "home", sheets=sheets, pictures=recent.rows)
-
-
-@login_required
-@require_safe
-@never_cache
-def running(request: HttpRequest) -> HttpResponse:
-    """The home page's own fragments, fetched again when something began or ended."""
-    sheets = shelf.running(_owner(request).pk, _base_url(request))
-    recent = shelf.pictures(_owner(request).pk, _base_url(request), size=12)
-    return render(request, "app/fragments/home.html", {"sheets": sheets, "pictures": recent.rows})
-
-
-@login_required
-@require_http_methods(["GET", "HEAD", "POST"])
-@never_cache
-def make(request: HttpRequest) -> HttpResponse:
-    """The form, and its sending."""
-    if request.method != "POST":
-        return _form(request, forms.fresh(_values_of(request)))
-    form = forms.VisualForm(request.POST)
-    try:
-        orders.count(_owner(request))
-        if form.is_valid():
-            return redirect("app-request", orders.send(_owner(request), form))
-    except (orders.NotNow, OperationUnavailable) as refusal:
-        form.is_valid()
-        form.add_error(None, str(refusal))
-    return _form(request, form.again(), status=422)
-
-
-def _form(request: HttpRequest, form: forms.VisualForm, status: int = 200) -> HttpResponse:
-    tables: dict[str, Any] = {
-        "types": forms.TYPES,
-        "ratios": forms.RATIOS,
-        "priorities": forms.PRIORITIES,
-        "styles": forms.STYLES,
-    }
-    return render_page(request, "make", form=form, prices=forms.prices(), status=status, **tables)
-
-
-def _values_of(request: HttpRequest) -> dict[str, str]:
-    """Begin with the values of an earlier request of one's own (`?like=`), to send it again or change it."""
-    try:
-        sheet = shelf.request(_owner(request).pk, UUID(request.GET.get("like", "")), _base_url(request))
-    except ValueError:
-        return {}
-    if sheet is None or not sheet.cards:
-        return {}
-    item = sheet.cards[0].item
-    metadata = item.params.get("metadata") or {}
-    return {
-        "type": item.params.get("type", ""),
-        "prompt": item.prompt,
-        "style": metadata.get("imageStyle", ""),
-        "ratio": metadata.get("aspectRatio", "square"),
-        "priority": item.priority,
-    }
+    """What is being made and what was; for htmx its inner part, fetched again when something began or ended."""
+    owner_id, base_url = _owner(request).pk, _base_url(request)
+    sheets = shelf.running(owner_id, base_url)
+    recent = gallery_of.tiles(owner_id, base_url, gallery_of.Filter(), size=RECENT)
+    return render_page(request, "home", fragment="home", sheets=sheets, tiles=recent.rows, doors=wares.DOORS)
 
 
 @login_required
@@ -122,12 +69,24 @@ def work(request: HttpRequest) -> HttpResponse:
 def one_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
     """The page; for htmx its inner part, or with `?as=row` its line in the list of work."""
     fragment, sheet = "row" if request.GET.get("as") == "row" else "request", _sheet(request, request_id)
-    if sheet.request.door == STORIES and not getattr(request, "htmx", False):
+    is_whole = not _is_htmx(request)
+    if is_whole and sheet.request.door == STORIES:
         return redirect("app-story", sheet.request.group)
-    if sheet.request.door == POSES and not getattr(request, "htmx", False):
+    if is_whole and sheet.request.door == POSES:
         pose_id = sheet.request.params.get("poseId")
         return redirect("app-pose", pose_id) if pose_id else redirect("app-generation", request_id)
-    return render_page(request, "request", fragment=fragment, sheet=sheet, is_list=True)
+    return render_page(request, "request", fragment=fragment, sheet=shelf.with_places(sheet), is_list=True)
+
+
+@login_required
+@require_safe
+@never_cache
+def place(request: HttpRequest, request_id: UUID) -> HttpResponse:
+    """How many stand before it; asked now and then while it waits, because nobody tells when others move on."""
+    sheet = shelf.with_places(_sheet(request, request_id))
+    number = request.GET.get("item", "")
+    card = next((card for card in sheet.cards if card.item.public_id == number), None)
+    return render(request, "app/fragments/place.html", {"card": card})
 
 
 @login_required
@@ -148,29 +107,42 @@ def cancel(request: HttpRequest, request_id: UUID) -> HttpResponse:
 @require_safe
 @never_cache
 def gallery(request: HttpRequest) -> HttpResponse:
-    page = shelf.pictures(_owner(request).pk, _base_url(request), request.GET.get("before", ""))
-    return render_page(request, "gallery", fragment="pictures", page=page)
+    owner_id, chosen = _owner(request).pk, gallery_of.Filter.of(request.GET)
+    page = gallery_of.tiles(owner_id, _base_url(request), chosen, request.GET.get("before", ""))
+    tables: dict[str, Any] = (
+        {"kinds": gallery_of.KINDS, "tasks": gallery_of.tasks(owner_id)} if not _is_htmx(request) else {}
+    )
+    return render_page(request, "gallery", fragment="pictures", page=page, filter=chosen, **tables)
 
 
 @login_required
 @require_safe
 @never_cache
 def picture(request: HttpRequest, asset_id: UUID) -> HttpResponse:
-    asset = shelf.picture(_owner(request).pk, asset_id)
-    if asset is None:
-        raise Http404("no such picture")
-    newer, older = shelf.neighbours(asset)
-    link = storage.link(asset.key, _base_url(request))
-    return render_page(request, "picture", asset=asset, item=asset.item, link=link, newer=newer, older=older)
+    """One result in full: a picture, or a model to turn."""
+    asset, base_url, chosen = _asset(request, asset_id), _base_url(request), gallery_of.Filter.of(request.GET)
+    newer, older = gallery_of.neighbours(asset, chosen)
+    shown: dict[str, Any] = {
+        "asset": asset,
+        "item": asset.item,
+        "is_model": asset.kind == AssetKind.MODEL,
+        "link": storage.link(asset.key, base_url),
+        "thumbnail": gallery_of.thumbnail_of(asset, base_url),
+        "newer": newer,
+        "older": older,
+        "filter": chosen,
+        "card": shelf.card_of(asset),
+        "again": shelf.again(asset.item.request, asset.item) if asset.item else "",
+        "next_wares": gallery_of.next_wares(asset),
+    }
+    return render_page(request, "picture", **shown)
 
 
 @login_required
 @require_safe
 def download(request: HttpRequest, asset_id: UUID) -> HttpResponse | FileResponse:
     """The stored file itself, under a name that says what it is."""
-    asset = shelf.picture(_owner(request).pk, asset_id)
-    if asset is None:
-        raise Http404("no such picture")
+    asset = _asset(request, asset_id)
     try:
         body = storage.open_file(asset.key)
     except storage.StorageError:
@@ -197,10 +169,11 @@ def render_page(
     request: HttpRequest, name: str, *, fragment: str = "", status: int = 200, **context: Any
 ) -> HttpResponse:
     """Render a whole page, or for htmx only the fragment that it asked for."""
-    if fragment and getattr(request, "htmx", False):
-        return render(request, f"app/fragments/{fragment}.html", context)
+    is_part = bool(fragment) and _is_htmx(request)
     account = ledger.open_account(_owner(request).pk)
-    frame = {"section": name, "account": account, "balance": account.balance}
+    frame = {"section": name, "account": account, "balance": account.balance, "is_part": is_part}
+    if is_part:
+        return render(request, f"app/fragments/{fragment}.html", {**frame, **context})
     return render(request, f"app/{name}.html", {**frame, **context}, status=status)
 
 
@@ -209,6 +182,17 @@ def _sheet(request: HttpRequest, request_id: UUID) -> shelf.Sheet:
     if sheet is None:
         raise Http404("no such request")
     return sheet
+
+
+def _asset(request: HttpRequest, asset_id: UUID) -> Asset:
+    asset = gallery_of.find(_owner(request).pk, asset_id)
+    if asset is None:
+        raise Http404("no such result")
+    return asset
+
+
+def _is_htmx(request: HttpRequest) -> bool:
+    return bool(getattr(request, "htmx", False))
 
 
 def _owner(request: HttpRequest) -> User:

@@ -23,7 +23,7 @@ from tests.pages import NASTY, finish, live_nodes, submit
 
 pytestmark = pytest.mark.django_db
 
-PAGES = ("app-home", "app-make", "app-work", "app-gallery", "app-credits")
+PAGES = ("app-home", "app-make", "app-make-visual", "app-work", "app-gallery", "app-credits")
 PROMPT = "A lighthouse on a cliff at dawn"
 
 
@@ -95,14 +95,14 @@ def test_an_empty_page_says_what_to_do_next(browser: Client, name: str) -> None:
 def test_the_price_is_shown_before_sending(browser: Client) -> None:
     Price.objects.filter(operation_key="visual_cover").update(credits_cost=7)
     Price.objects.filter(operation_key="visual_background").update(is_active=False)
-    page = browser.get(reverse("app-make")).text
+    page = browser.get(reverse("app-make-visual")).text
     assert "7 credits" in page
-    assert "You have 100 credits" in page
+    assert re.search(r"You have</dt>\s*<dd[^>]*>100<", page)
     assert re.search(r'value="background"\s+disabled', page)
 
 
 def test_sending_the_form_makes_a_request_and_leads_to_its_page(browser: Client, alice: User) -> None:
-    response = browser.post(reverse("app-make"), form(style="cute", ratio="portrait", priority="high"))
+    response = browser.post(reverse("app-make-visual"), form(style="cute", ratio="portrait", priority="high"))
     item = Item.objects.get()
     assert response["Location"] == reverse("app-request", args=[item.request_id])
     assert (item.prompt, item.priority, item.params["type"]) == (PROMPT, "high", "cover")
@@ -112,7 +112,7 @@ def test_sending_the_form_makes_a_request_and_leads_to_its_page(browser: Client,
 
 def test_a_double_click_makes_one_request(browser: Client, alice: User) -> None:
     values = form()
-    first, second = (browser.post(reverse("app-make"), values)["Location"] for _ in range(2))
+    first, second = (browser.post(reverse("app-make-visual"), values)["Location"] for _ in range(2))
     assert first == second
     assert Request.objects.count() == 1
     assert ledger.balance(alice.pk) == 99
@@ -124,7 +124,9 @@ def test_two_clicks_at_the_same_moment_lead_to_the_same_page(alice: User) -> Non
     one.force_login(alice)
     two.force_login(alice)
     values = form()
-    answers = race(lambda: one.post(reverse("app-make"), values), lambda: two.post(reverse("app-make"), values))
+    answers = race(
+        lambda: one.post(reverse("app-make-visual"), values), lambda: two.post(reverse("app-make-visual"), values)
+    )
     assert [answer.status_code for answer in answers] == [302, 302]
     assert len({answer["Location"] for answer in answers}) == 1
     assert Request.objects.count() == 1
@@ -143,7 +145,7 @@ def test_two_clicks_at_the_same_moment_lead_to_the_same_page(alice: User) -> Non
     ],
 )
 def test_faults_stand_at_their_field_as_the_api_says_them(browser: Client, values: dict[str, str], text: str) -> None:
-    response = browser.post(reverse("app-make"), form(**values))
+    response = browser.post(reverse("app-make-visual"), form(**values))
     assert response.status_code == 422
     (field,) = values
     assert any(text in fault for fault in response.context["form"].errors[field])
@@ -154,7 +156,7 @@ def test_faults_stand_at_their_field_as_the_api_says_them(browser: Client, value
 def test_without_credits_nothing_is_stored_and_the_form_can_be_sent_again(browser: Client, alice: User) -> None:
     Price.objects.filter(operation_key="visual_cover").update(credits_cost=101)
     values = form()
-    response = browser.post(reverse("app-make"), values)
+    response = browser.post(reverse("app-make-visual"), values)
     assert response.status_code == 422
     assert "this request needs 101, the account has 100" in response.text
     assert PROMPT in response.text
@@ -162,20 +164,20 @@ def test_without_credits_nothing_is_stored_and_the_form_can_be_sent_again(browse
     assert key
     assert key[1] != values["form_key"]
     Price.objects.filter(operation_key="visual_cover").update(credits_cost=1)
-    assert browser.post(reverse("app-make"), {**values, "form_key": key[1]}).status_code == 302
+    assert browser.post(reverse("app-make-visual"), {**values, "form_key": key[1]}).status_code == 302
 
 
 def test_the_doors_rate_limit_counts_the_form_too(browser: Client, settings: Any) -> None:
     settings.VISUAL_RATE_LIMIT = 1
-    assert browser.post(reverse("app-make"), form()).status_code == 302
-    response = browser.post(reverse("app-make"), form())
+    assert browser.post(reverse("app-make-visual"), form()).status_code == 302
+    response = browser.post(reverse("app-make-visual"), form())
     assert response.status_code == 422
     assert "That was a lot in a short time" in response.text
 
 
 def test_another_like_this_begins_with_its_values(browser: Client) -> None:
-    browser.post(reverse("app-make"), form(style="whimsical", ratio="wide"))
-    page = browser.get(reverse("app-make"), {"like": Request.objects.get().pk}).text
+    browser.post(reverse("app-make-visual"), form(style="whimsical", ratio="wide"))
+    page = browser.get(reverse("app-make"), {"like": Request.objects.get().pk}, follow=True).text
     assert PROMPT in page
     assert 'value="whimsical"' in page
     assert re.search(r'value="wide" checked', page)
@@ -189,7 +191,7 @@ def test_the_request_page_reads_right_without_javascript(browser: Client, alice:
     Item.objects.update(status=ItemStatus.RUNNING, progress=40)
     page = browser.get(reverse("app-request", args=[request.pk])).text
     assert re.search(r'<progress max="100" value="40"', page)
-    assert "in progress" in page
+    assert "being made" in page
     finish(request)
     page = browser.get(reverse("app-request", args=[request.pk])).text
     assert "<progress" not in page
@@ -231,7 +233,7 @@ def test_bob_cannot_see_alices_things(client: Client, alice: User, bob: User) ->
     assert client.post(reverse("app-cancel", args=[request.pk])).status_code == 404
     assert client.get(reverse("app-picture", args=[asset.pk])).status_code == 404
     assert client.get(reverse("app-download", args=[asset.pk])).status_code == 404
-    assert PROMPT not in client.get(reverse("app-make"), {"like": request.pk}).text
+    assert PROMPT not in client.get(reverse("app-make-visual"), {"like": request.pk}).text
     assert str(request.pk) not in client.get(reverse("app-work")).text + client.get(reverse("app-home")).text
 
 
@@ -303,10 +305,10 @@ def test_nothing_a_stranger_wrote_is_alive(browser: Client, alice: User, text: s
     User.objects.filter(pk=alice.pk).update(first_name=text[:150])
     pages = [reverse(name) for name in PAGES]
     pages += [reverse("app-request", args=[one.pk]) for one in (request, failed)]
-    pages += [reverse("app-picture", args=[asset.pk]), reverse("app-make") + f"?like={failed.pk}"]
+    pages += [reverse("app-picture", args=[asset.pk]), reverse("app-make-visual") + f"?like={failed.pk}"]
     for address in pages:
         assert live_nodes(browser.get(address).text) == [], address
-    refused = browser.post(reverse("app-make"), form(type=text, prompt=text * 200, style=text, ratio=text))
+    refused = browser.post(reverse("app-make-visual"), form(type=text, prompt=text * 200, style=text, ratio=text))
     assert live_nodes(refused.text) == []
 
 
@@ -328,4 +330,4 @@ def test_an_account_is_opened_at_the_first_visit(client: Client, settings: Any) 
 
 def test_with_every_lane_closed_the_form_still_takes_the_wish(browser: Client) -> None:
     Lane.objects.update(paused=True)
-    assert browser.post(reverse("app-make"), form()).status_code == 302
+    assert browser.post(reverse("app-make-visual"), form()).status_code == 302

@@ -23,6 +23,7 @@ from config.models import User
 from config.staff import Verb
 from credits.models import Account
 from generation import queue
+from generation.doors.makeit3d.catalogue import BY_NAME
 from providers.models import Lane
 from tests.site.house import House
 
@@ -37,7 +38,7 @@ class Page:
 
     name: tells it from all others, fit for a file's name. route: its name in the URL configuration. needs: the
     permissions of staff without which it is refused. is_whole: False for a part that a page fetches. kind: pages
-    of one kind look alike; empty: it is the only one of its kind.
+    of one kind look alike; empty: it is the only one of its kind. is_common: its args name nothing of anybody's own.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Page:
     status: int = 200
     is_whole: bool = True
     kind: str = ""
+    is_common: bool = False
 
     def address(self, house: House) -> str:
         query = self.query(house)
@@ -59,15 +61,39 @@ class Page:
         return {CUSTOMER: house.alice, NEWCOMER: house.newcomer, STAFF: house.stella}.get(self.who)
 
 
+def _always(*args: Any) -> Callable[[House], Sequence[Any]]:
+    return lambda house: args
+
+
 # --- The dashboard -------------------------------------------------------------------------------
 
 DASHBOARD = (
     Page("login", "app-login", VISITOR),
     Page("home", "app-home", CUSTOMER),
     Page("home-empty", "app-home", NEWCOMER),
-    Page("home-running", "app-running", CUSTOMER, is_whole=False),
-    Page("make", "app-make", CUSTOMER, kind="make"),
-    Page("make-like", "app-make", CUSTOMER, query=lambda house: f"like={house.picture.pk}", kind="make"),
+    Page("make", "app-make", CUSTOMER),
+    Page("make-visual", "app-make-visual", CUSTOMER, kind="make-visual"),
+    Page(
+        "make-visual-like",
+        "app-make-visual",
+        CUSTOMER,
+        query=lambda house: f"like={house.picture.pk}",
+        kind="make-visual",
+    ),
+    *(
+        Page(f"make-{name}", "app-make-operation", CUSTOMER, _always(name), kind="make-operation", is_common=True)
+        for name in BY_NAME
+    ),
+    Page(
+        "make-operation-like",
+        "app-make-operation",
+        CUSTOMER,
+        lambda house: [house.model.items.get().params["operation"]],
+        query=lambda house: f"like={house.model.pk}",
+        kind="make-operation",
+        is_common=True,
+    ),
+    Page("make-files", "app-make-files", CUSTOMER, _always("images"), is_whole=False, is_common=True),
     Page("work", "app-work", CUSTOMER),
     Page("work-empty", "app-work", NEWCOMER),
     Page("request", "app-request", CUSTOMER, lambda house: [house.picture.pk]),
@@ -76,6 +102,14 @@ DASHBOARD = (
     Page("request-failed", "app-request", CUSTOMER, lambda house: [house.failed.pk]),
     Page("request-waiting", "app-request", CUSTOMER, lambda house: [house.waiting.pk], kind="request-waiting"),
     Page("request-running", "app-request", CUSTOMER, lambda house: [house.running.pk]),
+    Page(
+        "request-place",
+        "app-place",
+        CUSTOMER,
+        lambda house: [house.waiting.pk],
+        query=lambda house: f"item={house.waiting.items.first().public_id}",
+        is_whole=False,
+    ),
     Page("request-held", "app-request", CUSTOMER, lambda house: [house.held.pk], kind="request-waiting"),
     Page("gallery", "app-gallery", CUSTOMER),
     Page("gallery-empty", "app-gallery", NEWCOMER),
@@ -247,6 +281,10 @@ NO_PAGE = {
     "app-logout": "a POST that leads to the sign-in",
     "app-cancel": "a POST that leads back",
     "app-download": "a file",
+    "app-make-visual-sum": "a POST, a part of the form",
+    "app-make-fields": "a POST, a part of the form",
+    "app-make-sum": "a POST, a part of the form",
+    "app-make-source": "a POST, a part of the form",
     "app-story-outline": "a POST, a part of the story's form",
     "app-story-download": "a file",
     "app-pose-sum": "a POST, a part of the poses' form",

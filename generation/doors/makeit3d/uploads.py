@@ -87,12 +87,12 @@ class UploadView(DoorView):
         sent = request.FILES.get(FIELD)
         if sent is None:
             raise ValidationError({FIELD: serializers.ErrorDetail("This field is required.", "required")})
-        asset = inputs.store(_checked(sent), cast(UUID, request.user.pk))
+        asset = inputs.store(checked(sent), cast(UUID, request.user.pk))
         asset.save(force_insert=True)
         return Response(_shown(asset, request.build_absolute_uri("/")), status=201)
 
 
-def _checked(sent: UploadedFile) -> File:
+def checked(sent: UploadedFile) -> File:
     """Look at a file by its bytes; its name and declared type are not believed."""
     kind = Kind.MODEL if _is_model(sent) else Kind.IMAGE
     spool = Spool(most_bytes(kind))

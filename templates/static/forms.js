@@ -1,0 +1,137 @@
+// What the forms of the MakeIt3D door gain with JavaScript: a slider says its value, a mask is painted over its picture,
+// a sketch is drawn. What is drawn is brought like any other file, so nothing here sends anything.
+//
+//   <input type="range" id="ID"> <output for="ID">
+//   <fieldset data-source="mask"> <input type="file"> <button data-draw hidden>
+
+const WIDEST = 1024;
+const STROKE = { mask: 0.06, sketch: 0.008 };
+const PAPER = { mask: "#000", sketch: "#fff" };
+const INK = { mask: "#fff", sketch: "#111" };
+
+document.addEventListener("input", ({ target }) => {
+  if (target.type !== "range") return;
+  for (const said of document.querySelectorAll(`output[for="${CSS.escape(target.id)}"]`)) said.textContent = target.value;
+});
+
+function offer() {
+  for (const button of document.querySelectorAll("[data-draw][hidden]")) button.hidden = false;
+}
+offer();
+document.addEventListener("htmx:load", offer);
+
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest?.("[data-draw]");
+  if (button) open(button.closest("[data-source]"));
+});
+
+async function open(place) {
+  const kind = place.dataset.source;
+  const below = kind === "mask" ? document.querySelector("[data-picture]:not([data-source=mask] *)") : null;
+  if (kind === "mask" && !below) {
+    tell(place, "Choose the picture first; the mask is painted over it.");
+    return;
+  }
+  if (below) await below.decode();
+  const size = below ? await measured(below) : { width: WIDEST, height: WIDEST };
+  const board = easel(kind, below, size);
+  document.body.append(board.dialog);
+  board.dialog.addEventListener("close", () => board.dialog.remove());
+  board.done.addEventListener("click", () => {
+    board.sheet.toBlob((blob) => {
+      board.dialog.close();
+      bring(place, new File([blob], `${kind}.png`, { type: "image/png" }));
+    });
+  });
+  board.dialog.showModal();
+}
+
+// A thumbnail is shown; a mask has to be as large as the picture itself.
+async function measured(picture) {
+  const { width, height } = picture.dataset;
+  return width ? { width: Number(width), height: Number(height) } : { width: picture.naturalWidth, height: picture.naturalHeight };
+}
+
+function easel(kind, below, { width, height }) {
+  const dialog = document.createElement("dialog");
+  dialog.className = "easel-dialog";
+  dialog.setAttribute("aria-label", kind === "mask" ? "Paint what is to change" : "Draw a sketch");
+  const sheet = document.createElement("canvas");
+  Object.assign(sheet, { width, height });
+  const brush = sheet.getContext("2d");
+  wipe(brush, kind);
+  const desk = document.createElement("div");
+  desk.className = `easel-desk ${kind}`;
+  if (below) {
+    const picture = new Image();
+    picture.src = below.dataset.whole ?? below.src;
+    picture.alt = "";
+    desk.append(picture);
+  }
+  desk.append(sheet);
+  desk.style.setProperty("aspect-ratio", `${width} / ${height}`);
+  const [done, again, away] = ["Take it", "Begin again", "Leave it"].map((words, at) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = at ? "button plain" : "button";
+    button.textContent = words;
+    return button;
+  });
+  again.addEventListener("click", () => wipe(brush, kind));
+  away.addEventListener("click", () => dialog.close());
+  const row = document.createElement("div");
+  row.className = "actions";
+  row.append(done, again, away);
+  dialog.append(desk, row);
+  draw(sheet, brush, kind);
+  return { dialog, sheet, done };
+}
+
+function wipe(brush, kind) {
+  brush.fillStyle = PAPER[kind];
+  brush.fillRect(0, 0, brush.canvas.width, brush.canvas.height);
+}
+
+function draw(sheet, brush, kind) {
+  let last = null;
+  const at = (event) => {
+    const box = sheet.getBoundingClientRect();
+    return [((event.clientX - box.left) * sheet.width) / box.width, ((event.clientY - box.top) * sheet.height) / box.height];
+  };
+  const line = (event) => {
+    const now = at(event);
+    brush.strokeStyle = INK[kind];
+    brush.lineWidth = Math.max(sheet.width, sheet.height) * STROKE[kind];
+    brush.lineCap = brush.lineJoin = "round";
+    brush.beginPath();
+    brush.moveTo(...(last ?? now));
+    brush.lineTo(...now);
+    brush.stroke();
+    last = now;
+  };
+  sheet.addEventListener("pointerdown", (event) => {
+    sheet.setPointerCapture(event.pointerId);
+    last = null;
+    line(event);
+  });
+  sheet.addEventListener("pointermove", (event) => sheet.hasPointerCapture(event.pointerId) && line(event));
+}
+
+function bring(place, file) {
+  const chooser = place.querySelector("input[type=file]");
+  const files = new DataTransfer();
+  files.items.add(file);
+  chooser.files = files.files;
+  chooser.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
+function tell(place, text) {
+  let said = place.querySelector("[role=alert]");
+  if (!said) {
+    said = document.createElement("p");
+    said.className = "fault";
+    said.setAttribute("role", "alert");
+    place.append(said);
+  }
+  said.textContent = text;
+}
