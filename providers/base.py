@@ -160,6 +160,10 @@ class Provider:
         refuse before anything is charged. Overridden by vendors that have such rules."""
         return None
 
+    def estimate(self, operation: str, model: str) -> Decimal:
+        """What one call probably costs in USD, for one whose answer is gone; 0: nobody knows. Should be overridden."""
+        return Decimal(0)
+
     def complain(
         self, status: int, headers: Mapping[str, str], body: Mapping[str, Any], detail: str
     ) -> ProviderError | None:

@@ -41,8 +41,9 @@ SELECT (SELECT COALESCE(-sum(amount) FILTER (WHERE kind = 'charge'), 0) FROM cre
         WHERE created_at >= %(midnight)s),
        (SELECT COALESCE(sum(amount) FILTER (WHERE kind = 'refund'), 0) FROM credits_entry
         WHERE created_at >= %(midnight)s),
-       asked.cost, asked.lost
-FROM (SELECT COALESCE(sum(cost_usd), 0) AS cost, count(*) FILTER (WHERE outcome = 'lost') AS lost
+       asked.cost, asked.lost, asked.lost_cost
+FROM (SELECT COALESCE(sum(cost_usd), 0) AS cost, count(*) FILTER (WHERE outcome = 'lost') AS lost,
+             COALESCE(sum(cost_usd) FILTER (WHERE outcome = 'lost'), 0) AS lost_cost
       FROM generation_attempt WHERE started_at >= %(midnight)s) AS asked
 """
 _REQUESTS = """
@@ -133,13 +134,14 @@ def _today() -> dict[str, Any]:
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     with connection.cursor() as cursor:
         cursor.execute(_MONEY, {"midnight": midnight})
-        charged, refunded, cost, lost = cursor.fetchone()
+        charged, refunded, cost, lost, lost_cost = cursor.fetchone()
     return {
         "charged": int(charged),
         "refunded": int(refunded),
         "cost_usd": _cents(cost),
         "margin_usd": margin_usd(int(charged) - int(refunded), cost),
         "lost": lost,
+        "lost_usd": _cents(lost_cost),
     }
 
 

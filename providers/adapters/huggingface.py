@@ -164,10 +164,9 @@ class HuggingFace(Provider):
             raise errors.ContentRejected(detail="has_nsfw_concepts")
         spool, look = self.download(pictures[0].get("url"), deadline)
         file = self.picture(spool)
-        rate = self.conf["MEGAPIXEL_USD" if call.operation == "text-to-image" else "EDIT_MEGAPIXEL_USD"]
         return Made(
             files=(file,),
-            cost_usd=Decimal(look.width * look.height) / 1_000_000 * Decimal(rate),
+            cost_usd=Decimal(look.width * look.height) / 1_000_000 * self._rate(call.operation),
             model=call.model,
             seed=numbers.seed(result.get("seed")),
             extra={"ignored": self._ignored(call)},
@@ -216,6 +215,13 @@ class HuggingFace(Provider):
             wait = retry_after_s(headers) or clamp_wait(float(body["estimated_time"]))
             return errors.Unavailable(http_status=status, retry_after_s=wait, detail=detail)
         return None
+
+    def estimate(self, operation: str, model: str) -> Decimal:
+        """Of about a megapixel; of the other route, which bills by time, nobody knows."""
+        return self._rate(operation) if self.conf["ROUTE"] == "fal-ai" else Decimal(0)
+
+    def _rate(self, operation: str) -> Decimal:
+        return Decimal(self.conf["MEGAPIXEL_USD" if operation == "text-to-image" else "EDIT_MEGAPIXEL_USD"])
 
     def _by_type(self, kind: str, status: int, detail: str) -> ProviderError | None:
         if kind == _POLICY:

@@ -69,6 +69,9 @@ class OpenAI(Provider):
         fields = {name: str(value) for name, value in {**options, "n": 1}.items()}
         return Outgoing("POST", self.url("images/edits"), self.headers(), fields=fields, files=tuple(pictures))
 
+    def estimate(self, operation: str, model: str) -> Decimal:
+        return self._estimate(self.conf["QUALITY"])
+
     def limits(self, operation: str, model: str) -> Limits:
         return PICTURES
 
@@ -145,12 +148,15 @@ class OpenAI(Provider):
         except (AttributeError, KeyError, TypeError):
             text = image = made = None
         if text is None or image is None or made is None:
-            estimates = self.conf["ESTIMATES_USD"]
-            return Decimal(estimates.get(quality, estimates["medium"]))
+            return self._estimate(quality)
         rates = self.conf["TOKEN_RATES_USD"]
         today = max((day for day in rates if day <= datetime.now(UTC).date().isoformat()), default=min(rates))
         per_text, per_image, per_made = (Decimal(rate) / 1_000_000 for rate in rates[today])
         return text * per_text + image * per_image + made * per_made
+
+    def _estimate(self, quality: str) -> Decimal:
+        estimates = self.conf["ESTIMATES_USD"]
+        return Decimal(estimates.get(quality, estimates["medium"]))
 
 
 def _wait_in(text: str) -> float | None:

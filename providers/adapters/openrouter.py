@@ -119,11 +119,14 @@ class OpenRouter(Provider):
         said = usage if isinstance(usage, dict) else {}
         cost = amount(said.get("cost"))
         if cost is None:
-            return Decimal(self.conf["CHECK_USD"])
+            return self.estimate("verify-image", "main")
         details = said.get("cost_details")
         if said.get("is_byok") is True and isinstance(details, dict):
             cost += amount(details.get("upstream_inference_cost")) or 0
         return cost
+
+    def estimate(self, operation: str, model: str) -> Decimal:
+        return Decimal(self.conf["CHECK_USD"])
 
     def headers(self) -> dict[str, str]:
         site = self.conf["SITE_URL"]

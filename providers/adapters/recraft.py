@@ -156,6 +156,9 @@ class Recraft(Provider):
             raise errors.ModelGone(detail=f"no model for edits is set for the key {call.model}")
         return str(found)
 
+    def estimate(self, operation: str, model: str) -> Decimal:
+        return Decimal(self.conf["ESTIMATES_USD"][operation])
+
     def limits(self, operation: str, model: str) -> Limits:
         shortest = SHORTEST_UPSCALED if operation == "upscale" else SHORTEST_SIDE
         return Limits(shortest, LONGEST_SIDE, most=MOST_PIXELS, file_bytes=self.conf["INPUT_BYTES"] - 1)
@@ -225,7 +228,7 @@ class Recraft(Provider):
         """From the units that the answer names; else the price list's."""
         if isinstance(units, int) and not isinstance(units, bool) and 0 <= units < MOST_UNITS:
             return units * UNIT_USD
-        return Decimal(self.conf["ESTIMATES_USD"][call.operation])
+        return self.estimate(call.operation, call.model)
 
     def _ignored(self, call: Call) -> tuple[str, ...]:
         """Names of inputs that were given and that this operation or its model does not know."""

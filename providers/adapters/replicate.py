@@ -186,6 +186,11 @@ class Replicate(Provider):
         rate = Decimal(self.conf["SECOND_USD"].get(name, self.conf["SECOND_USD"][""]))
         return round((seconds or 0) * rate, 6)
 
+    def estimate(self, operation: str, model: str) -> Decimal:
+        """Of a model that is billed by time nobody knows."""
+        ref = str(self.conf["MODELS"].get(operation, {}).get(model) or "")
+        return self._cost(ref.partition(":")[0], None)
+
     # --- Webhooks --------------------------------------------------------------------------------
 
     def _hook(self) -> dict[str, Any]:

@@ -98,6 +98,10 @@ class Stability(Provider):
         credits = self.conf["CREDITS"]
         return Decimal(credits.get(price, credits["other"])) * Decimal(self.conf["CREDIT_USD"])
 
+    def estimate(self, operation: str, model: str) -> Decimal:
+        endpoint = ENDPOINTS.get(operation, {}).get(model)
+        return self._cost(endpoint.price or self.conf[endpoint.ids].get(model, "")) if endpoint else Decimal(0)
+
     def limits(self, operation: str, model: str) -> Limits | None:
         endpoint = ENDPOINTS.get(operation, {}).get(model)
         return endpoint.pictures[0].limits if endpoint and endpoint.pictures else None

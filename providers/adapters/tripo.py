@@ -77,6 +77,9 @@ class Tripo(Provider):
         # Repeatable: an import is free, so one that nobody waits for costs nothing.
         return Outgoing("POST", self.url("models/import"), self.headers(), json={"input": token}, repeatable=True)
 
+    def estimate(self, operation: str, model: str) -> Decimal:
+        return Decimal(self.conf["CREDITS"][operation]) * Decimal(self.conf["CREDIT_USD"])
+
     def limits(self, operation: str, model: str) -> Limits:
         return inputs.PICTURES
 
@@ -196,8 +199,9 @@ class Tripo(Provider):
 
     def _cost(self, task: Mapping[str, Any], call: Call) -> Decimal:
         credits = answers.credits(task)
-        taken = Decimal(self.conf["CREDITS"][call.operation]) if credits is None else credits
-        return taken * Decimal(self.conf["CREDIT_USD"])
+        if credits is None:
+            return self.estimate(call.operation, call.model)
+        return credits * Decimal(self.conf["CREDIT_USD"])
 
     # --- Errors ----------------------------------------------------------------------------------
 

@@ -77,6 +77,7 @@ def test_today_tells_revenue_refunds_spend_and_margin(alice: User, settings: Any
         "cost_usd": "0.10",
         "margin_usd": "0.20",
         "lost": 0,
+        "lost_usd": "0.00",
     }
 
 
