@@ -51,7 +51,8 @@ class Count(serializers.IntegerField):
         )
 
     def to_internal_value(self, data: Any) -> int:
-        if isinstance(data, bool) or not isinstance(data, int | float) or data != int(data):
+        is_whole = isinstance(data, int) or (isinstance(data, float) and data.is_integer())
+        if isinstance(data, bool) or not is_whole:
             self.fail("invalid")
         return int(data)
 
@@ -132,7 +133,7 @@ def effective(options: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Op
     chosen, warnings = {**config, **options}, []
     for name, most in MOST.items():
         if chosen.get(name, 0) > most:
-            warnings.append(Caution("OPTION_LOWERED", f"{name} is at most {most}; {chosen[name]:.9g} was asked for."))
+            warnings.append(Caution("OPTION_LOWERED", f"{name} is at most {most}; more was asked for."))
             chosen[name] = most
     return Options(**chosen), warnings
 
