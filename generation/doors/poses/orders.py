@@ -48,6 +48,8 @@ def wish_of(checked: Mapping[str, Any], owner_id: UUID) -> plan.Wish:
         raise ApiError(400, "PROJECT_ARCHIVED", "This project is archived.")
     avatar = find_avatar(checked["avatarId"], owner_id) if "avatarId" in checked else project.avatar
     known = avatar.attributes if avatar else {}
+    told = {name: known[name] for name in prompts.ATTRIBUTES if known.get(name)}
+    serializers.refuse_banned(*told.values())
     is_gallery = checked["generationType"] == plan.GALLERY
     return plan.Wish(
         owner_id=owner_id,
@@ -60,7 +62,7 @@ def wish_of(checked: Mapping[str, Any], owner_id: UUID) -> plan.Wish:
         background=serializers.background_of(checked) if checked.get("useBackgroundChanger") else None,
         exports=serializers.export_names(checked),
         avatar_id=avatar.pk if avatar else None,
-        attributes={name: known[name] for name in prompts.ATTRIBUTES if known.get(name)},
+        attributes=told,
     )
 
 

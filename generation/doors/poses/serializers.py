@@ -174,14 +174,14 @@ def read_generate(body: Any) -> dict[str, Any]:
     Raises ValidationError with every fault, ApiError for banned words.
     """
     checked: dict[str, Any] = _generate.run_validation(body)
-    _refuse_banned(checked.get("textPrompt"), checked.get("backgroundPrompt"))
+    refuse_banned(checked.get("textPrompt"), checked.get("backgroundPrompt"))
     return checked
 
 
 def read_background(body: Any) -> dict[str, Any]:
     """Check the body of a background change. Raises as `read_generate`."""
     checked: dict[str, Any] = _background.run_validation(body)
-    _refuse_banned(checked.get("backgroundPrompt"))
+    refuse_banned(checked.get("backgroundPrompt"))
     return checked
 
 
@@ -192,7 +192,8 @@ def background_of(checked: Mapping[str, Any]) -> chain.Background:
     return chain.Background(mode, **{word: checked[FIELD_OF_MODE[mode]]})
 
 
-def _refuse_banned(*texts: str | None) -> None:
+def refuse_banned(*texts: str | None) -> None:
+    """Raises ApiError when a text holds a word that is not drawn here."""
     if any(words.is_banned(text or "", settings.POSE_BANNED_WORDS) for text in texts):
         raise ApiError(400, "INAPPROPRIATE_PROMPT", "This prompt asks for something that is not made here.")
 
