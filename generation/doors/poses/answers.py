@@ -94,7 +94,7 @@ class Pose(Answer):
     backgroundPrompt = serializers.CharField(allow_null=True)
     promptUsed = serializers.CharField()
     seedUsed = serializers.IntegerField()
-    controlnetWeight = serializers.FloatField(allow_null=True)
+    controlnetWeight = serializers.FloatField(help_text="Of the pose's map, where there is one: see `metadata`")
     metadata = PoseMetadata()
     generationTime = serializers.FloatField(allow_null=True, help_text="Seconds")
     aiConfidenceScore = serializers.FloatField(allow_null=True)

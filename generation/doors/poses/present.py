@@ -229,7 +229,7 @@ def present_pose(item: Item, shown: Item, base_url: str) -> dict[str, Any]:
         "backgroundPrompt": shown.params["backgroundPrompt"] if is_changed else None,
         "promptUsed": item.params["promptUsed"],
         "seedUsed": item.params["seed"],
-        "controlnetWeight": None if item.params["textOnly"] else chain.CONTROL,
+        "controlnetWeight": chain.CONTROL,
         "metadata": {
             "textOnly": item.params["textOnly"],
             "enlargedExports": _enlarged(shown) if is_done else [],

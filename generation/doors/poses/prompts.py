@@ -26,7 +26,8 @@ def of_pose(text: str, name: str, description: str, attributes: Mapping[str, str
     """
     pose = f"{name.lower()}: {description.rstrip('.')}" if name and description else name.lower()
     person = _person(attributes)
-    return ", ".join(part for part in (person, text or ("" if person else DEFAULT), pose, QUALITY) if part)
+    somebody = "" if attributes.get("gender") else DEFAULT
+    return ", ".join(part for part in (person, text or somebody, pose, QUALITY) if part)
 
 
 def of_background(text: str) -> str:

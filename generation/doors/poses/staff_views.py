@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
-from config.api.errors import ApiError, FieldFault
+from config.api.errors import ApiError, FieldFault, summary
 from config.models import StaffAct, User
 from generation.doors.poses import figures, paging, record_fields, records, wishes
 from generation.doors.poses import record_answers as answers
@@ -80,7 +80,7 @@ def _period(request: Request) -> tuple[datetime, datetime]:
     if period not in figures.PERIODS and period != "all":
         faults.append(FieldFault("period", f"Must be one of: {', '.join([*figures.PERIODS, 'all'])}.", "INVALID"))
     if faults:
-        raise ApiError(400, "VALIDATION_ERROR", f"{len(faults)} fields are invalid.", errors=faults)
+        raise ApiError(400, "VALIDATION_ERROR", summary(faults), errors=faults)
     start = now - figures.PERIODS[period] if period in figures.PERIODS else datetime(2000, 1, 1, tzinfo=UTC)
     return ends.get("startDate") or start, ends.get("endDate") or now
 

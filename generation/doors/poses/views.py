@@ -78,7 +78,10 @@ class GenerateView(RateHeaders, PoseView):
         """Ask for poses. They are charged now; each one that fails is refunded."""
         checked = serializers.read_generate(request.data)
         # Before anything is fetched: a repeat is answered also when the link that it names has died since.
-        return answered(request) or self._make(request, orders.wish_of(checked, own_id(request)))
+        answer = answered(request) or self._make(request, orders.wish_of(checked, own_id(request)))
+        if answer.status_code == 202:  # of a repeat, status and body alone are kept
+            answer["Location"] = f"{PATH}/{answer.data['generationId']}"
+        return answer
 
     def _make(self, request: Request, wish: plan.Wish) -> Response:
         fetching: Fetching = nullcontext((None, []))
@@ -88,8 +91,7 @@ class GenerateView(RateHeaders, PoseView):
             ready = replace(wish, background=background)
 
             def submit() -> Response:
-                order = orders.submit(ready, fetched)
-                return Response(present.submitted(order), status=202, headers={"Location": f"{PATH}/{order.pk}"})
+                return Response(present.submitted(orders.submit(ready, fetched)), status=202)
 
             return answer_once(request, submit)
 

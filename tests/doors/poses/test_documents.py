@@ -152,7 +152,7 @@ def test_a_finished_pose_shows_where_its_pictures_lie(alices: Customer) -> None:
     assert f"{folder}/exports/{pose['id']}_ig-post.jpg?" in pose["exportFormats"]["ig-post"]
     # 1024 pixels make 1080 and 2480 only by being scaled up.
     assert pose["metadata"] == {"textOnly": True, "enlargedExports": ["ig-post"]}
-    assert pose["controlnetWeight"] is None
+    assert pose["controlnetWeight"] == 0.75
     assert (pose["backgroundChanged"], pose["backgroundPrompt"]) == (False, None)
 
 
@@ -160,7 +160,7 @@ def test_a_pose_without_a_map_is_made_from_words_and_says_so(alices: Customer) -
     mapped, bare = make_pose("Mapped"), make_pose("Bare", map_key="")
     told = {pose["poseLibraryId"]: pose for pose in alices.poses(alices.generated(mapped, bare, batchSize=1))}
     assert (told[str(mapped.pk)]["controlnetWeight"], told[str(mapped.pk)]["metadata"]["textOnly"]) == (0.75, False)
-    assert (told[str(bare.pk)]["controlnetWeight"], told[str(bare.pk)]["metadata"]["textOnly"]) == (None, True)
+    assert (told[str(bare.pk)]["controlnetWeight"], told[str(bare.pk)]["metadata"]["textOnly"]) == (0.75, True)
     operations = set(Item.objects.values_list("steps__0__operation", flat=True))
     assert operations == {"pose-to-image", "text-to-image"}
 

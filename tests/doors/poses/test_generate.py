@@ -202,6 +202,15 @@ def test_a_banned_word_is_refused_and_not_repeated(alices: Customer, prompt: str
     assert_nothing_happened(alices)
 
 
+def test_an_avatar_says_no_banned_word_either(alices: Customer) -> None:
+    body = {"name": "Eva", "baseImageUrl": "https://example.com/a.png", "gender": "female", "style": "naked"}
+    avatar = alices.post("/api/apps/avatar-creator/avatars", body).json()["avatar"]
+    for project in (alices.project(avatar_id=avatar["id"]), alices.project()):
+        answer = alices.generate(projectId=str(project.pk), **({} if project.avatar_id else {"avatarId": avatar["id"]}))
+        assert (answer.status_code, answer.json()["code"]) == (400, "INAPPROPRIATE_PROMPT")
+    assert_nothing_happened(alices)
+
+
 @pytest.mark.parametrize("prompt", ["Essex skyline", "a method actor", "supermario brothers", "skilled dancer"])
 def test_a_word_within_a_word_is_no_banned_word(alices: Customer, prompt: str) -> None:
     assert alices.generate(textPrompt=prompt).status_code == 202
@@ -281,6 +290,7 @@ def test_a_repeat_with_its_key_is_answered_and_not_charged_again(alices: Custome
     again = alices.generate(key="a-key-of-alices", projectId=project)
     assert again.json() == first.json()
     assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.headers["Location"] == first.headers["Location"]
     assert (alices.balance, Request.objects.count()) == (40, 1)
 
 

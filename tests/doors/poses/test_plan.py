@@ -156,7 +156,8 @@ def test_a_change_begins_at_the_cut_out_and_fails_as_a_whole() -> None:
         ("", "Lean", "Leans at a wall.", {}, "a person, lean: Leans at a wall"),
         ("in red", "Lean", "", {"gender": "male"}, "male, in red, lean"),
         ("", "", "", {"gender": "female", "ageRange": "adult", "style": "formal"}, "adult female, formal style"),
-        ("", "", "", {"style": "formal", "ethnicity": None}, "formal style"),
+        ("", "", "", {"style": "formal", "ethnicity": None}, "formal style, a person"),
+        ("", "Lean", "", {"ageRange": "25-35", "ethnicity": "Javanese"}, "25-35 Javanese, a person, lean"),
     ],
 )
 def test_a_prompt_begins_with_the_person_and_ends_with_quality(
@@ -165,12 +166,16 @@ def test_a_prompt_begins_with_the_person_and_ends_with_quality(
     assert prompts.of_pose(text, name, description, attributes) == f"{prompt}, {prompts.QUALITY}"
 
 
-@pytest.mark.parametrize("text", ["sex", "SEX!", "a (sex) b", "hello\n kitty", "-sex-"])
+@pytest.mark.parametrize(
+    "text",
+    ["sex", "SEX!", "a (sex) b", "hello\n kitty", "-sex-", "sex_change", "hello-kitty", "Hello_Kitty"]
+    + ["s\u00adex", "s\u200bex", "ｓｅｘ", "séx", "𝐬𝐞𝐱"],
+)
 def test_banned_words_are_found_whole(text: str) -> None:
     assert words.is_banned(text, ["sex", "hello kitty"])
 
 
-@pytest.mark.parametrize("text", ["", "Essex", "sexy", "hello, kitty", "sex_change"])
+@pytest.mark.parametrize("text", ["", "Essex", "sexy", "hello, kitty", "séxy"])
 def test_other_words_are_not(text: str) -> None:
     assert not words.is_banned(text, ["sex", "hello kitty"])
 

@@ -62,6 +62,7 @@ def test_metrics_count_the_doors_work(richs: Customer, stellas: Customer, simula
 def test_a_wrong_period_is_refused_with_every_fault(stellas: Customer) -> None:
     answer = stellas.call("GET", "metrics?period=decade&startDate=soon&endDate=2026-13-01")
     assert set(faults_of(answer)) == {"period", "startDate", "endDate"}
+    assert stellas.call("GET", "metrics?period=decade").json()["error"] == "1 field is invalid."
 
 
 def test_who_uses_the_door_most_and_which_poses(
