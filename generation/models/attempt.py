@@ -46,7 +46,7 @@ class Attempt(models.Model):
     park_until = models.DateTimeField(null=True, blank=True)
     progress = models.PositiveSmallIntegerField(default=0)
 
-    key = models.CharField(max_length=300, blank=True, default="")
+    key = models.CharField(max_length=1024, blank=True, default="")
     content_type = models.CharField(max_length=60, blank=True, default="")
     size_bytes = models.BigIntegerField(null=True, blank=True)
     sha256 = models.CharField(max_length=64, blank=True, default="")

@@ -94,6 +94,21 @@ def test_the_whole_path_may_be_named_with_its_bucket_and_other_folders(alices: A
     assert json.loads(storage.read(key.removesuffix("story.md") + "status.json"))["status"] == "in_progress"
 
 
+def test_the_longest_names_that_are_taken_are_drawn_and_stored(alices: Author) -> None:
+    session, head = "s" * 128, f"users/{alices.user.storage_id}/"
+    key = f"{head}{session}/{'d' * 200}/{'e' * (600 - len(head) - 128 - 202 - 12)}/segments.md"
+    assert len(key) == 600
+    text = story(1, title="T" * 300).replace("Part 1", "P" * 300)
+    storage.replace(key, io.BytesIO(text.encode()))
+
+    assert alices.start(session, path=key, num_images=1).status_code == 200
+    work()
+
+    ((picture,),) = [one["images"] for one in alices.status(session)["segment_results"]]
+    assert storage.read(picture["s3_key"])
+    assert_books_are_right()
+
+
 @pytest.mark.parametrize(
     ("config", "options", "effective", "warned"),
     [
