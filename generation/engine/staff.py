@@ -113,11 +113,14 @@ def reopen(request_id: UUID, *, actor: str, charge: bool = False) -> int:
     """Begin another round of an ended request: its FAILED items are queued again. Returns how many; 0 changes nothing.
 
     Free, unless `charge`: then the owner pays those items' prices again. Raises InsufficientCredits. What its owner
-    has erased stays as it ended, and so does a run of a story that has a newer one open.
+    has erased stays as it ended, and so does what has another open in its place: a newer run of the same story,
+    another change of the same pose.
     """
     try:
         return _reopen(request_id, actor=actor, charge=charge)
-    except IntegrityError:
+    except IntegrityError as error:
+        if not any(one.name in str(error) for one in Request._meta.constraints):
+            raise
         return 0
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from config.models import User
-from generation import inputs, storage
+from generation import engine, inputs, storage
 from generation.dashboard import shelf
 from generation.doors.poses import chain
 from generation.models import Asset, AssetKind, ItemStatus, Request
@@ -232,6 +232,26 @@ def test_a_second_change_waits_until_the_first_has_ended(alices: Customer) -> No
     assert alices.balance == 60
     work()
     assert alices.change(pose["id"], **BEACH).status_code == 202
+
+
+def test_a_failed_change_is_not_reopened_beside_an_open_one(alices: Customer, simulator: Remote) -> None:
+    pose = alices.finished_pose()
+    simulator.faults("stability", "500", times=3, operation=CUT_OUTS)
+    alices.change(pose["id"], **BLUE)
+    work()
+    failed = change_of(pose["id"])
+    assert (failed.status, failed.refunded) == (ItemStatus.FAILED, 10)
+    alices.change(pose["id"], **BEACH)
+    assert engine.reopen(failed.request_id, actor="stella") == 0
+    failed.refresh_from_db()
+    assert failed.status == ItemStatus.FAILED
+    work()
+    assert engine.reopen(failed.request_id, actor="stella") == 1
+    work()
+    (shown,) = alices.poses(pose["generationId"])
+    assert corner(alices.picture(shown["outputImageUrl"])) == (0, 0, 255)
+    assert (alices.balance, Request.objects.filter(status="RUNNING").exists()) == (60, False)
+    assert_books_are_right()
 
 
 def test_two_changes_at_once_are_one(alices: Customer, settings: Any) -> None:
