@@ -17,7 +17,7 @@ from credits import ledger
 from generation import events, lanes, queue, states
 from generation.claim import fair_rank
 from generation.engine import closing
-from generation.models import Attempt, EventKind, HoldReason, Item, ItemStatus, Request, Stage
+from generation.models import Attempt, EventKind, HoldReason, Item, ItemStatus, Request, Stage, StorySession
 from generation.plan import WEIGHTS
 
 
@@ -126,7 +126,7 @@ def reopen(request_id: UUID, *, actor: str, charge: bool = False) -> int:
 
 def _reopen(request_id: UUID, *, actor: str, charge: bool) -> int:
     with events.change(request_id, actor=actor, reserve=_numbers(request_id)) as change:
-        if Request.objects.filter(pk=request_id, erased_at__isnull=False).exists():
+        if Request.objects.filter(pk=request_id, erased_at__isnull=False).exists() or _was_followed(change):
             return 0
         failed = [item for item in _locked(request_id, None) if item.status == ItemStatus.FAILED]
         next_round = change.round + 1
@@ -151,6 +151,11 @@ def _reopen(request_id: UUID, *, actor: str, charge: bool) -> int:
                 states.move(change, item.pk, states.HOLD, hold_reason=HoldReason.BUNDLE)
         queue.ring_after_commit(len(failed))
         return len(failed)
+
+
+def _was_followed(change: events.Change) -> bool:
+    """Say whether a story has gone on to another run, whose pictures have taken the places of this one's."""
+    return change.door == "stories" and not StorySession.objects.filter(request_id=change.request_id).exists()
 
 
 def _price_left(item: Item) -> int:

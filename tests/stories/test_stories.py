@@ -457,3 +457,20 @@ def test_an_earlier_run_is_not_reopened_beside_a_newer_one(author: Author, simul
     work()
     assert author.file()["status"] == "completed"
     assert_books_are_right()
+
+
+def test_an_earlier_run_is_not_reopened_after_a_newer_one(author: Author, simulator: Remote) -> None:
+    """Its pictures would take the places of the newer run's, and no file would tell of them."""
+    simulator.faults("replicate", "filtered", times=1)
+    first = author.started(story(1), num_images=1)
+    work()
+    author.start(num_images=1)
+    work()
+    key = author.status()["segment_results"][0]["images"][0]["s3_key"]
+    newer = storage.read(key)
+
+    assert engine.reopen(first.pk, actor="stella") == 0
+    work()
+
+    assert storage.read(key) == newer
+    assert_books_are_right()
