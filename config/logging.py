@@ -17,6 +17,7 @@ from django.conf import settings
 from pythonjsonlogger.json import JsonFormatter
 
 from config.api import trace
+from providers import secrets
 
 HIDDEN = "[hidden]"
 
@@ -41,7 +42,7 @@ _PATTERNS = (
 )
 _SECRET_FIELD = re.compile(rf"(?:{_SECRET_NAME})", re.IGNORECASE)
 
-# The values of our own secret settings, filled by `configure`: hidden wherever they turn up.
+# The values of our own secret settings, filled by `configure`: hidden wherever they turn up, as is what a vault gave.
 _our_secrets: list[str] = []
 
 
@@ -75,7 +76,7 @@ def configure(options: dict[str, Any]) -> None:
 
 def redact(text: str) -> str:
     """Hide every credential in a text."""
-    for secret in _our_secrets:
+    for secret in (*_our_secrets, *secrets.known()):
         text = text.replace(secret, HIDDEN)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
@@ -144,9 +145,8 @@ def _secret_settings() -> Iterator[str]:
         settings.STORAGE_SECRET_ACCESS_KEY,
         database,
         *jwt_issuers,
-        *settings.PROVIDER_KEYS.values(),
     ):
-        if value and len(value) >= 8:  # a shorter one would hide ordinary words
+        if value and len(value) >= secrets.SHORTEST:
             yield value
 
 

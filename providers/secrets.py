@@ -88,13 +88,33 @@ class _SecretsManager:
 _SOURCES: dict[str, Source] = {"env": _Environment(), "aws": _SecretsManager()}
 
 
+SHORTEST = 8  # hiding a shorter one would hide ordinary words
+# What was handed out in this process, for whoever has to hide it: of a vault also what was replaced there since.
+_handed_out: set[str] = set()
+
+
 def key(provider: str) -> str:
     """The provider's key. Raises MissingKey. Never log or store what it returns."""
-    return _source().key(provider)
+    value = _source().key(provider)
+    if len(value) >= SHORTEST:
+        _handed_out.add(value)
+    return value
+
+
+def known() -> list[str]:
+    """Every secret value that this process may have used, the longest first."""
+    found = {*tuple(_handed_out), *settings.PROVIDER_KEYS.values(), *SIMULATOR_KEYS.values()}
+    return sorted((value for value in found if len(value) >= SHORTEST), key=len, reverse=True)
 
 
 def has_key(provider: str) -> bool:
     return _source().has(provider)
+
+
+def source_of(provider: str) -> str:
+    """Where a key is looked for, for staff: the variable's name, or the secret's."""
+    from_vault = settings.SECRETS_BACKEND == "aws"
+    return f"The secret {settings.SECRET_NAMES.get(provider)}" if from_vault else _variable(provider)
 
 
 def read_ahead() -> None:
@@ -124,10 +144,8 @@ def _missing(why: str) -> NoReturn:
 
 def redact(text: str, limit: int = 500) -> str:
     """Cut keys, tokens and the query strings of links (signatures) out of a text for staff."""
-    vaulted = _vault().values() if settings.SECRETS_BACKEND == "aws" else []
-    for value in {*settings.PROVIDER_KEYS.values(), *SIMULATOR_KEYS.values(), *vaulted}:
-        if value:
-            text = text.replace(value, "***")
+    for value in known():
+        text = text.replace(value, "***")
     text = _BEARER.sub(r"\1 ***", text)
     text = _KEY_SHAPED.sub(r"\1***", text)
     text = _HOOK.sub(r"\1***", text)

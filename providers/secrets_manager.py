@@ -86,10 +86,6 @@ class Vault:
             self._beside.add(name)
         threading.Thread(target=read, name="secrets", daemon=True).start()
 
-    def values(self) -> list[str]:
-        """Every value that is known, for whoever has to hide them."""
-        return [known.value for known in list(self._known.values()) if known.value]
-
     def _refreshed(self, name: str, known: _Known | None) -> _Known:
         """Read once for all threads that ask at the same time."""
         with self._lock:

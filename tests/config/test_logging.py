@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from typing import Any
 
 import pytest
-from django.conf import settings
+from django.conf import settings as desk_settings
 
 from config.api.trace import bind, tracing
 from config.logging import HIDDEN, Faults, Json, Plain, redact, scrub
+from providers import secrets
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 
@@ -59,7 +61,23 @@ def test_ordinary_words_stay(line: str) -> None:
 
 
 def test_our_own_secrets_are_hidden_wherever_they_turn_up() -> None:
-    assert redact(f"somebody printed {settings.SECRET_KEY} here") == f"somebody printed {HIDDEN} here"
+    assert redact(f"somebody printed {desk_settings.SECRET_KEY} here") == f"somebody printed {HIDDEN} here"
+
+
+def test_what_a_vault_gave_is_hidden_also_after_it_was_replaced(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Vault:
+        text = "no-shape-gives-this-away"
+
+        def value(self, name: str) -> str:
+            return self.text
+
+    held = Vault()
+    monkeypatch.setattr("providers.secrets_manager.vault", lambda: held)
+    settings.PROVIDERS_MODE, settings.SECRETS_BACKEND = "real", "aws"
+    first = secrets.key("openai")
+    held.text = "nor-does-this-one"
+    line = Json().format(make_record("%s, then %s", first, secrets.key("openai")))
+    assert json.loads(line)["message"] == f"{HIDDEN}, then {HIDDEN}"
 
 
 def test_a_json_line_carries_trace_ids_and_fields() -> None:
