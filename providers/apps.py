@@ -10,7 +10,8 @@ class ProvidersConfig(AppConfig):
 
     def ready(self) -> None:
         from providers import secrets
-        from providers.checks import missing_keys
+        from providers.checks import malformed_secrets, missing_keys
 
         checks.register(missing_keys)
+        checks.register(malformed_secrets)
         secrets.read_ahead()

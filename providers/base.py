@@ -192,6 +192,10 @@ class Provider:
         it is not signed by the vendor, or too long ago. Overridden by vendors that send webhooks."""
         return None
 
+    def webhook_secret_fault(self) -> str:
+        """What is wrong with the secret that is set, "" when nothing is. Overridden where such secrets have a shape."""
+        return ""
+
     # --- Tools for adapters: not meant to be overridden -------------------------------------------
 
     @property

@@ -1,11 +1,11 @@
-"""What `manage.py check` says about providers: keys that are missing."""
+"""What `manage.py check` says about providers: keys that are missing, secrets that cannot be right."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning
+from django.core.checks import CheckMessage, Error, Warning
 
 from providers import registry, secrets
 
@@ -22,6 +22,20 @@ def missing_keys(**kwargs: Any) -> list[CheckMessage]:
             id="providers.W001",
         )
         for trouble in filter(None, map(_trouble, names))
+    ]
+
+
+def malformed_secrets(**kwargs: Any) -> list[CheckMessage]:
+    """A secret that no webhook can have been signed with: each would be refused, and nobody would know why."""
+    adapters = [registry.adapter(vendor.alias) for vendor in registry.VENDORS if vendor.adapter and not vendor.key]
+    return [
+        Error(
+            f"{secrets.source_of(f'{adapter.name}-webhook')} {fault}",
+            hint="Copy it from the vendor's page on webhooks, or leave it out: parked calls are then only asked about.",
+            id="providers.E001",
+        )
+        for adapter in adapters
+        if (fault := adapter.webhook_secret_fault())
     ]
 
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from providers import errors, numbers, secrets, shapes, sniff, webhooks
+from providers import errors, numbers, shapes, sniff, webhooks
 from providers.adapters.replicate_models import MODELS, Model
 from providers.base import Call, Made, Pending, Provider
 from providers.errors import ProviderError
@@ -26,7 +26,6 @@ from providers.spool import Spool
 from providers.transport import Answer, Outgoing, clamp_wait, error_for, retry_after_s
 from providers.wire import Deadline
 
-SIGNING_SECRET = "replicate-webhook"
 # Up to here a picture goes along inside the call; the vendor wants larger ones uploaded first.
 INLINE_BYTES = 256 * 1024
 MOST_SECONDS = 7 * 24 * 3600  # longer has no call been at work
@@ -196,16 +195,16 @@ class Replicate(Provider):
     def _hook(self) -> dict[str, Any]:
         """Ask for a webhook at the end, when the vendor can reach us and we can tell its word from a stranger's."""
         address = webhooks.address(self.alias) if self.alias else ""
-        if not address.startswith("https://") or not secrets.has_key(SIGNING_SECRET):
+        if not address.startswith("https://") or not self._signing_key():
             return {}
         return {"webhook": address, "webhook_events_filter": ["completed"]}
 
     def verify_webhook(self, headers: Mapping[str, str], body: bytes) -> str | None:
         """Svix' scheme: HMAC-SHA256 over id, time and body, as one of several signatures."""
         id_, at, given = (headers.get(f"webhook-{name}") or "" for name in ("id", "timestamp", "signature"))
-        if not id_ or not webhooks.is_recent(at) or not secrets.has_key(SIGNING_SECRET):
+        key = self._signing_key()
+        if not id_ or not key or not webhooks.is_recent(at):
             return None
-        key = base64.b64decode(secrets.key(SIGNING_SECRET).removeprefix("whsec_"))
         wanted = base64.b64encode(hmac.digest(key, f"{id_}.{at}.".encode() + body, "sha256"))
         if not any(hmac.compare_digest(f"v1,{wanted.decode()}".encode(), one.encode()) for one in given.split()):
             return None
@@ -214,6 +213,17 @@ class Replicate(Provider):
         except ValueError:
             return ""
         return str(told.get("id") or "") if isinstance(told, dict) else ""
+
+    def webhook_secret_fault(self) -> str:
+        is_set = bool(self.webhook_secret())
+        return "is not the vendor's: whsec_ and base64 behind it" if is_set and not self._signing_key() else ""
+
+    def _signing_key(self) -> bytes:
+        """The key in the secret; empty without one or where it is none of the vendor's: then nobody is believed."""
+        try:
+            return base64.b64decode(self.webhook_secret().removeprefix("whsec_"), validate=True)
+        except ValueError:
+            return b""
 
     # --- Errors ----------------------------------------------------------------------------------
 

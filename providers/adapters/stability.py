@@ -63,7 +63,8 @@ class Stability(Provider):
         started = answer.json()
         remote_id = started.get("id") if isinstance(started, dict) else None
         if not isinstance(remote_id, str) or not _ID.fullmatch(remote_id):
-            raise errors.BadAnswer(http_status=answer.status, detail=f"no id in the answer: {str(started)[:200]}")
+            detail = f"accepted, but the answer names no usable id: {str(started)[:200]}"
+            raise errors.AnswerLost(code="SERVICE_UNAVAILABLE", http_status=answer.status, detail=detail)
         return Pending(remote_id, self.conf["POLL_S"])
 
     def _made(self, answer: Answer, call: Call) -> Made:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.test import Client
 from replicate.webhook import Webhooks, WebhookSigningSecret
 
-from providers import registry, secrets, webhooks
+from providers import checks, registry, secrets, webhooks
 from providers.adapters.replicate import Replicate
 from providers.base import Pending
 from providers.simulator import replicate_hooks
@@ -53,13 +54,33 @@ def test_a_forged_an_old_and_an_altered_webhook_are_nobodys(settings: Any) -> No
     assert adapter.verify_webhook(replicate_hooks.signed(BODY), BODY) is None, "no secret: nobody is believed"
 
 
+@pytest.mark.parametrize("secret", ["whsec_no base64", "whsec_abc", "whsec_", "käse"])
+def test_a_secret_that_is_none_of_the_vendors_believes_nobody_and_is_told_at_the_start(
+    settings: Any, secret: str
+) -> None:
+    settings.PROVIDERS_MODE, settings.PROVIDER_KEYS = "real", {"replicate-webhook": secret}
+    address = f"/hooks/provider_e/{webhooks.token('provider_e')}"
+    answer = Client().post(address, BODY, content_type="application/json", headers=replicate_hooks.signed(BODY))
+    assert answer.status_code == 401
+    (fault,) = checks.malformed_secrets()
+    assert (fault.id, fault.is_serious()) == ("providers.E001", True)
+    assert fault.msg.startswith("REPLICATE_WEBHOOK_SECRET ")
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_c2VjcmV0"])
+def test_a_good_secret_or_none_is_no_fault(settings: Any, secret: str) -> None:
+    settings.PROVIDERS_MODE, settings.PROVIDER_KEYS = "real", {"replicate-webhook": secret}
+    assert checks.malformed_secrets() == []
+
+
 @pytest.mark.parametrize(
     ("public_url", "key", "asked"),
     [
-        ("https://desk.example", "whsec_x", True),
-        ("http://desk.example", "whsec_x", False),
-        ("", "whsec_x", False),
+        ("https://desk.example", "whsec_c2VjcmV0", True),
+        ("http://desk.example", "whsec_c2VjcmV0", False),
+        ("", "whsec_c2VjcmV0", False),
         ("https://desk.example", "", False),
+        ("https://desk.example", "whsec_no base64", False),
     ],
 )
 def test_a_webhook_is_asked_for_only_where_it_can_come_and_be_believed(
