@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.api.errors import ApiError
+from config.api.schema import problems
 from generation.doors.poses import orders, paging, present, record_fields, records
 from generation.doors.poses import record_answers as answers
 from generation.doors.poses.base import PoseView, base_url, missing, own_id, status_parameter, unknown, uuid_of
@@ -94,7 +96,9 @@ class ProjectsView(PoseView):
         return Response({"projects": records.present_projects(rows), "pagination": pagination})
 
     @extend_schema(
-        operation_id="pose_project_create", request=record_fields.NewProject, responses={201: answers.OneProject}
+        operation_id="pose_project_create",
+        request=record_fields.NewProject,
+        responses={201: answers.OneProject, **problems(_404="AVATAR_NOT_FOUND.")},
     )
     def post(self, request: Request) -> Response:
         """Make a project: what generations are grouped by."""
@@ -126,15 +130,22 @@ class ProjectView(PoseView):
     def put(self, request: Request, project_id: str) -> Response:
         """Rename, describe, archive or reopen a project."""
         checked = record_fields.read(record_fields.ProjectChange, request.data)
-        project = orders.find_project(project_id, own_id(request))
-        project.name = checked.get("projectName", project.name)
-        project.status = checked.get("status", project.status)
-        if "description" in checked:
-            project.description = checked["description"] or None
-        project.save()
+        with transaction.atomic():
+            project = orders.find_project(project_id, own_id(request), lock=True)
+            project.name = checked.get("projectName", project.name)
+            project.status = checked.get("status", project.status)
+            if "description" in checked:
+                project.description = checked["description"] or None
+            project.save()
         return Response({"project": records.present_project(project)})
 
-    @extend_schema(operation_id="pose_project_delete", responses=answers.Done)
+    @extend_schema(
+        operation_id="pose_project_delete",
+        responses={
+            200: answers.Done,
+            **problems(_400="PROJECT_HAS_ACTIVE_GENERATIONS: some of its work has not ended."),
+        },
+    )
     def delete(self, request: Request, project_id: str) -> Response:
         """Remove a project with its generations, poses and files."""
         project = orders.find_project(project_id, own_id(request))
@@ -173,12 +184,13 @@ class AvatarView(PoseView):
     def put(self, request: Request, avatar_id: str) -> Response:
         """Change what is sent of an avatar."""
         checked = record_fields.read(record_fields.AvatarChange, request.data)
-        avatar = orders.find_avatar(avatar_id, own_id(request))
-        _fill(avatar, checked)
-        avatar.save()
+        with transaction.atomic():
+            avatar = orders.find_avatar(avatar_id, own_id(request), lock=True)
+            _fill(avatar, checked)
+            avatar.save()
         return Response({"avatar": records.present_avatar(avatar)})
 
-    @extend_schema(operation_id="avatar_delete", responses=answers.Done)
+    @extend_schema(operation_id="avatar_delete", responses={200: answers.Done})
     def delete(self, request: Request, avatar_id: str) -> Response:
         """Remove an avatar; projects that used it keep their picture."""
         orders.find_avatar(avatar_id, own_id(request)).delete()

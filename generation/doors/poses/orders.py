@@ -88,18 +88,19 @@ def _control(pose: LibraryPose) -> str:
     return pose.map_key if settings.POSE_CONTROL_PICTURE == "map" else pose.preview_key
 
 
-def find_avatar(sent: str, owner_id: UUID) -> Avatar:
-    """One's own avatar. Raises ApiError 404."""
-    found = Avatar.objects.filter(pk=uuid_of(sent), owner_id=owner_id).first()
+def find_avatar(sent: str, owner_id: UUID, *, lock: bool = False) -> Avatar:
+    """One's own avatar. lock: to be changed in this transaction. Raises ApiError 404."""
+    avatars = Avatar.objects.select_for_update() if lock else Avatar.objects
+    found = avatars.filter(pk=uuid_of(sent), owner_id=owner_id).first()
     if found is None:
         raise missing("AVATAR_NOT_FOUND", "Avatar not found")
     return found
 
 
-def find_project(sent: str, owner_id: UUID) -> PoseProject:
-    """One's own project. Raises ApiError 404."""
-    mine = PoseProject.objects.filter(owner_id=owner_id, deleted_at=None).select_related("avatar")
-    found = mine.filter(pk=uuid_of(sent)).first()
+def find_project(sent: str, owner_id: UUID, *, lock: bool = False) -> PoseProject:
+    """One's own project. lock: to be changed in this transaction. Raises ApiError 404."""
+    projects = PoseProject.objects.select_for_update() if lock else PoseProject.objects.select_related("avatar")
+    found = projects.filter(pk=uuid_of(sent), owner_id=owner_id, deleted_at=None).first()
     if found is None:
         raise _no_project()
     return found

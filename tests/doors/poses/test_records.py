@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
 
 from generation import engine, storage
 from generation.dashboard import shelf
 from generation.doors.poses import orders
-from generation.models import Asset, Chore, Item, LibraryPose, PoseProject, PoseWish, Request
+from generation.models import Asset, Avatar, Chore, Item, LibraryPose, PoseProject, PoseWish, Request
 from tests.db import race
 from tests.doors.poses.desk import (
     AVATARS,
@@ -74,6 +76,10 @@ def test_a_project_of_the_avatar_creator_names_an_avatar_of_ones_own(alices: Cus
     ("body", "faults"),
     [
         ({}, {"projectName": "REQUIRED", "avatarImageUrl": "REQUIRED", "avatarSource": "REQUIRED"}),
+        (
+            {"projectName": "ab", "avatarImageUrl": None, "avatarSource": "AVATAR_CREATOR", "avatarId": ""},
+            {"projectName": "MIN_LENGTH", "avatarImageUrl": "NULL", "avatarId": "REQUIRED"},
+        ),
         (
             {"projectName": "ab", "description": "x" * 501, "avatarImageUrl": "me.png", "avatarSource": "CAMERA"},
             {
@@ -185,6 +191,30 @@ def test_work_begins_before_a_removal_or_not_at_all(alices: Customer, simulator:
         for request in Request.objects.filter(finished_at=None):
             engine.cancel(request.pk)
     assert_books_are_right()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["project", "avatar"])
+def test_what_is_removed_while_it_is_changed_stays_removed(
+    alices: Customer, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The removal comes when the change has read its row and not yet written it."""
+    made = alices.post(*{"project": ("projects", PROJECT), "avatar": (AVATARS, AVATAR)}[kind]).json()[kind]["id"]
+    path = f"{AVATARS}/{made}" if kind == "avatar" else f"projects/{made}"
+    model = Avatar if kind == "avatar" else PoseProject
+    removal = Thread(target=lambda: (Customer(alices.user).call("DELETE", path), connection.close()))
+    save = model.save
+
+    def save_late(row: Any, **how: Any) -> None:
+        removal.start()
+        removal.join(0.3)
+        save(row, **how)
+
+    monkeypatch.setattr(model, "save", save_late)
+    field = "name" if kind == "avatar" else "projectName"
+    assert alices.call("PUT", path, {field: "Autumn"}).status_code == 200
+    removal.join(10)
+    assert alices.call("GET", path).status_code == 404
 
 
 @pytest.mark.django_db(transaction=True)
