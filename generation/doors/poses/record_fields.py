@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
 
 from config.api.fields import Choice, Text, Whole
 from generation.doors.poses.records import ATTRIBUTES, PERSONA
-from generation.doors.poses.serializers import LONGEST_ID, WebAddress, required
+from generation.doors.poses.serializers import LONGEST_ID, Wanted, WebAddress, required
 from generation.models.library import AvatarSource, Difficulty, ProjectStatus, Suitability
 
 SOURCES = ["AVATAR_CREATOR", "UPLOAD"]
@@ -28,17 +29,17 @@ class LibraryQuery(_Body):
     featured = Choice(["true", "false"], required=False)
 
 
-class NewProject(_Body):
+class NewProject(Wanted):
     projectName = Text(min_length=3, max_length=100)
     description = Text(required=False, allow_null=True, allow_blank=True, max_length=500)
     avatarImageUrl = WebAddress()
     avatarSource = Choice(SOURCES)
     avatarId = Text(required=False, allow_null=True, allow_blank=True, max_length=LONGEST_ID)
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs["avatarSource"] == "AVATAR_CREATOR" and not attrs.get("avatarId"):
-            raise serializers.ValidationError({"avatarId": [required("Required with an avatar of the creator.")]})
-        return attrs
+    def missing(self, sent: Mapping[str, Any]) -> dict[str, Any]:
+        if sent.get("avatarSource") == "AVATAR_CREATOR" and "avatarId" not in sent:
+            return {"avatarId": [required("Required with an avatar of the creator.")]}
+        return {}
 
 
 class ProjectChange(_Body):

@@ -78,15 +78,10 @@ FIELD_OF_MODE = {
 }
 
 
-class BackgroundFields(serializers.Serializer[Any]):
-    """The fields of a new background; each mode needs its own one."""
+class Wanted(serializers.Serializer[Any]):
+    """A body whose fields may call for others."""
 
     default_error_messages = {"invalid": "Must be an object."}
-
-    backgroundMode = Choice(list(chain.MODES), required=False, allow_null=True)
-    backgroundPrompt = Text(required=False, allow_null=True, allow_blank=True, max_length=300)
-    backgroundColor = Colour(required=False, allow_null=True, allow_blank=True, help_text="As in #1A2B3C")
-    backgroundImageUrl = WebAddress(required=False, allow_null=True, allow_blank=True)
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         """Check each field, and what those that are right call for: all faults are told together."""
@@ -110,6 +105,18 @@ class BackgroundFields(serializers.Serializer[Any]):
 
     def missing(self, sent: Mapping[str, Any]) -> dict[str, Any]:
         """Fields that those sent call for, each with its fault."""
+        return {}
+
+
+class BackgroundFields(Wanted):
+    """The fields of a new background; each mode needs its own one."""
+
+    backgroundMode = Choice(list(chain.MODES), required=False, allow_null=True)
+    backgroundPrompt = Text(required=False, allow_null=True, allow_blank=True, max_length=300)
+    backgroundColor = Colour(required=False, allow_null=True, allow_blank=True, help_text="As in #1A2B3C")
+    backgroundImageUrl = WebAddress(required=False, allow_null=True, allow_blank=True)
+
+    def missing(self, sent: Mapping[str, Any]) -> dict[str, Any]:
         if "backgroundMode" not in sent:
             return {"backgroundMode": [required("This field is required for a new background.")]}
         field = FIELD_OF_MODE[sent["backgroundMode"]]

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from drf_spectacular.generators import SchemaGenerator
 from PIL import Image
 from rest_framework_simplejwt.tokens import AccessToken
 
@@ -85,6 +86,21 @@ def document_of(method: str, path: str) -> Any:
     return min(fitting, key=lambda one: plain.endswith(("stats", "popular")) and one is record_answers.OneWish)()
 
 
+@cache
+def _operations() -> list[tuple[str, re.Pattern[str], set[str]]]:
+    """Method, path and documented statuses of each operation of the API; what is spelled out before what is not."""
+    told = SchemaGenerator().get_schema(request=None, public=True)["paths"]
+    return [
+        (method.upper(), re.compile(re.sub(r"\{[^}]+\}", "[^/]+", path)), set(operation["responses"]))
+        for path, methods in sorted(told.items(), key=lambda one: "{" in one[0])
+        for method, operation in methods.items()
+    ]
+
+
+def statuses_of(method: str, path: str) -> set[str]:
+    return next(told for verb, known, told in _operations() if verb == method and known.fullmatch(path.split("?")[0]))
+
+
 class Customer:
     """Somebody who calls the API. Each call returns Django's response; every 2xx is held against OpenAPI."""
 
@@ -107,6 +123,7 @@ class Customer:
         assert_no_vendor(answer.content.decode())
         assert_no_vendor(str(dict(answer.headers)))
         if answer.status_code < 300 or whole.endswith("/health"):
+            assert str(answer.status_code) in statuses_of(method, whole)
             assert_documented(answer.json(), document_of(method, whole))
         else:
             assert_problem(answer)
