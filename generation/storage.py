@@ -294,6 +294,10 @@ class LocalFiles(FileSystemStorage):
             data = file.read(most_bytes + 1)
         return data, hashlib.sha256(data).hexdigest()
 
+    def exists(self, name: str) -> bool:
+        """Folders are no files: a bucket has none either."""
+        return Path(self.path(name)).is_file()
+
     def signed_url(self, key: str, expires: int) -> str:
         return f"/files/{quote(key)}?expires={expires}&signature={_signature(key, expires)}"
 
@@ -361,7 +365,7 @@ def _store_errors() -> Iterator[None]:
         yield
     except FileExistsError:
         raise KeyTaken("that key is taken") from None
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise KeyMissing("no such file") from None
     except PermissionError:
         raise StoreRefuses("the store does not let us") from None

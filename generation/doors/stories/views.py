@@ -97,13 +97,15 @@ class SessionView(APIView):
 
 
 class RawParser(BaseParser):
-    """The body as it is, up to one byte more than the view takes."""
+    """The body as it is, up to one byte more than the view takes. A form would be stored with its boundaries."""
 
     media_type = "*/*"
 
     def parse(  # type: ignore[override]  # whoever takes the body knows what it asked for
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> bytes:
+        if (media_type or "").lower().startswith("multipart/"):
+            raise ApiError(415, "UNSUPPORTED_MEDIA_TYPE", "Send the file itself as the body, not a form with it.")
         name = (parser_context or {}).get("kwargs", {}).get("name", "")
         kind = uploads.KINDS.get(name)
         return bytes(stream.read(kind.most_bytes() + 1)) if kind else b""
@@ -129,6 +131,7 @@ class FileView(APIView):
                 _403="STORAGE_ACCESS_DENIED.",
                 _404="SESSION_NOT_FOUND: another person's session. NOT_FOUND: no file of this name.",
                 _413="INPUT_TOO_LARGE: segments.md above 1 MiB, config.json above 64 KiB, a picture above the limit.",
+                _415="UNSUPPORTED_MEDIA_TYPE: a form with the file in it; the file itself is the body.",
                 _503="STORAGE_UNAVAILABLE, with Retry-After.",
             ),
         },

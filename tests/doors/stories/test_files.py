@@ -66,6 +66,15 @@ def test_a_megabyte_is_taken_and_one_byte_more_is_not(alices: Author, size: int,
     assert is_stored(alices, "segments.md") == (status == 200)
 
 
+def test_a_form_with_a_file_in_it_is_not_taken_for_the_file(alices: Author) -> None:
+    """`curl -F file=@segments.md` wraps it: what lies between the boundaries would be read, and they with it."""
+    form = f'--x\r\nContent-Disposition: form-data; name="file"; filename="a.md"\r\n\r\n{story(1)}\r\n--x--\r\n'
+    path = f"story-sessions/{SESSION}/files/segments.md"
+    answer = alices.call("PUT", path, form, content_type="multipart/form-data; boundary=x")
+    assert (answer.status_code, answer.json()["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert not is_stored(alices, "segments.md")
+
+
 def test_config_json_is_told_what_it_comes_to(alices: Author) -> None:
     told = alices.put("config.json", {"num_images": 7, "fast_mode": True, "theirs": [1]}).json()
     assert told["options"] == {"num_images": 3, "max_passes": 5, "max_verification_passes": 3, "fast_mode": True}

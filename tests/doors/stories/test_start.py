@@ -109,6 +109,22 @@ def test_the_longest_names_that_are_taken_are_drawn_and_stored(alices: Author) -
     assert_books_are_right()
 
 
+def test_a_folder_is_no_file(alices: Author) -> None:
+    for name in ("segments.md", "config.json", "diagram.png"):
+        storage.replace(alices.path(name=f"{name}/x"), io.BytesIO(b"x"))
+    answer = alices.start()
+    assert (answer.status_code, answer.json()["code"]) == (404, "SEGMENTS_NOT_FOUND")
+
+    alices.put("segments.md", story(1), "other")
+    for name in ("config.json", "diagram.png"):
+        storage.replace(alices.path("other", f"{name}/x"), io.BytesIO(b"x"))
+    assert alices.start("other", num_images=1).status_code == 200
+    work()
+    document = alices.status("other")
+    assert document["status"] == "completed"
+    assert [one["code"] for one in document["warnings"]] == ["DIAGRAM_MISSING"]
+
+
 @pytest.mark.parametrize(
     ("config", "options", "effective", "warned"),
     [
