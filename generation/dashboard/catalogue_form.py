@@ -38,7 +38,6 @@ _LABELS = {"mask": "What is to change", "model": "Model"}
 _HINTS = {"mask": "White is repainted, black stays. It has to be as large as the picture."}
 MISSING = {PROMPT: "Say what it should show.", "select_prompt": "Say what to find.", PROVIDER: "Choose one of these."}
 _NTH = re.compile(r"\[(\d+)\]")
-_OUR_TASK = re.compile(r"[a-z-]+-\d{10}-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -343,7 +342,7 @@ def earlier(item: Item) -> dict[str, str]:
     operation = BY_NAME[asked["operation"]]
     if operation.prompt is not Prompt.ABSENT:
         values[PROMPT] = item.prompt
-    if not is_our_task(asked["task_id"]):
+    if not fields.is_our_task(asked["task_id"]):
         values[TASK_ID] = asked["task_id"]
     for one in operation.inputs:
         keys = made_from.get(one.word) or []
@@ -353,11 +352,6 @@ def earlier(item: Item) -> dict[str, str]:
             if key in mine:
                 values[name] = str(mine[key].pk)
     return values
-
-
-def is_our_task(task_id: str) -> bool:
-    """Whether it is a name that we made, because the client gave none."""
-    return _OUR_TASK.fullmatch(task_id) is not None
 
 
 def first_slot(operation: Operation) -> tuple[Input, str] | None:

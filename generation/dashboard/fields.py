@@ -12,9 +12,11 @@ from rest_framework.exceptions import ValidationError
 
 from generation.dashboard import wares
 from generation.doors.makeit3d import parameters as kinds
+from generation.doors.makeit3d.catalogue import BY_NAME
 from generation.doors.makeit3d.parameters import Param
 from generation.doors.makeit3d.serializers import field_of
 
+_OUR_TASK = re.compile(r"[a-z0-9-]+-\d{10}-[0-9a-f]{8}")
 USUAL_SIZES = ("1024x1024", "1536x1024", "1024x1536", "1820x1024", "1024x1820")
 
 
@@ -91,6 +93,19 @@ def text(value: Any) -> str:
     return (
         ("on" if value else "") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
     )
+
+
+def told(operation: str, provider: str, stored: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was chosen for a result, as name and value: what one is asked, where it is not the default."""
+    offer = BY_NAME[operation].offers.get(provider)
+    asked = [param for param in offer.params if is_asked(param)] if offer else []
+    chosen = [(param, stored[param.name]) for param in asked if param.name in stored]
+    return [(wares.name_of(param), wares.spoken_value(value)) for param, value in chosen if value != param.default]
+
+
+def is_our_task(task_id: str) -> bool:
+    """Whether it is a name that the door made, because its client gave none."""
+    return _OUR_TASK.fullmatch(task_id) is not None
 
 
 def _widget(param: Param, value: str) -> tuple[str, dict[str, Any], list[tuple[str, str, bool]]]:

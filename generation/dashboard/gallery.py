@@ -16,18 +16,9 @@ from django.db.models import Q, QuerySet
 
 from generation import storage
 from generation.dashboard import wares
-from generation.dashboard.catalogue_form import is_our_task
-from generation.dashboard.shelf import (
-    MAKEIT3D,
-    POSES,
-    STORIES,
-    VISUALS,
-    Page,
-    continued,
-    marked,
-    older_than,
-    thumbnails,
-)
+from generation.dashboard.doors import MAKEIT3D, POSES, STORIES, VISUALS
+from generation.dashboard.fields import is_our_task
+from generation.dashboard.shelf import Page, continued, marked, older_than, thumbnails
 from generation.doors.poses.plan import CHANGE_GROUP
 from generation.models import Asset, AssetKind, ItemStatus, PoseProject, Request
 
@@ -71,10 +62,18 @@ class Filter:
     @property
     def query(self) -> str:
         """As it stands in an address."""
-        given = {"kind": self.kind, "task": self.task, "since": self.since or "", "until": self.until or ""}
+        return self._query(self.kind)
+
+    @property
+    def tabs(self) -> list[tuple[str, str, bool]]:
+        """The kinds with the rest of the filter: words, query and whether it is the one."""
+        return [(words, self._query(kind), kind == self.kind) for kind, words in KINDS.items()]
+
+    def _query(self, kind: str) -> str:
+        given = {"kind": kind, "task": self.task, "since": self.since or "", "until": self.until or ""}
         return urlencode({name: value for name, value in given.items() if value})
 
-    def __call__(self, rows: QuerySet[Asset]) -> QuerySet[Asset]:
+    def sift(self, rows: QuerySet[Asset]) -> QuerySet[Asset]:
         rows = rows.filter(_IS[self.kind] if self.kind else Q(kind__in=(AssetKind.IMAGE, AssetKind.MODEL)))
         if self.task:
             rows = rows.filter(request__group=self.task)
@@ -104,7 +103,7 @@ class Tile:
 
 def tiles(owner_id: UUID, base_url: str, chosen: Filter, mark: str = "", size: int = PAGE) -> Page:
     """A page of finished results. Two queries."""
-    rows = list(continued(chosen(_finished(owner_id)), mark)[: size + 1])
+    rows = list(continued(chosen.sift(_finished(owner_id)), mark)[: size + 1])
     small = {asset.item_id: asset for asset in thumbnails(row.item_id for row in rows)}
     return Page([_tile(row, small.get(row.item_id), base_url) for row in rows[:size]], marked(rows, size))
 
@@ -117,7 +116,7 @@ def find(owner_id: UUID, asset_id: UUID) -> Asset | None:
 
 def neighbours(asset: Asset, chosen: Filter) -> tuple[Asset | None, Asset | None]:
     """The results made just after and just before this one, of those that are wanted. Two queries."""
-    mine = chosen(_finished(asset.owner_id))
+    mine = chosen.sift(_finished(asset.owner_id))
     older = older_than(mine, asset.created_at, asset.pk).order_by("-created_at", "-pk").first()
     newer = (
         mine.filter(Q(created_at__gt=asset.created_at) | Q(created_at=asset.created_at, pk__gt=asset.pk))

@@ -70,7 +70,7 @@ def generations(request: HttpRequest) -> HttpResponse:
     """One's generations, the newest first."""
     made = Count("items", filter=Q(items__status=ItemStatus.SUCCEEDED))
     rows = present.generations(_owner(request).pk).annotate(made=made, asked=Count("items"))[:MOST_LISTED]
-    return render_page(request, "poses", rows=rows)
+    return render_page(request, "poses", fragment="pose_rows", rows=rows)
 
 
 @login_required

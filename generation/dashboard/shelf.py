@@ -12,8 +12,9 @@ from django.db.models import Prefetch, Q, QuerySet
 from django.urls import reverse
 
 from generation import queue, storage
-from generation.dashboard import wares
+from generation.dashboard import fields, wares
 from generation.dashboard.doors import MAKEIT3D, POSES, STORIES, VISUALS
+from generation.dashboard.fields import is_our_task
 from generation.models import Asset, AssetKind, Item, ItemStatus, Request, RequestStatus
 
 QUEUED, IN_PROGRESS, COMPLETED, FAILED, CANCELLED = "queued", "in progress", "completed", "failed", "cancelled"
@@ -84,8 +85,12 @@ class Card:
     @property
     def chosen(self) -> list[tuple[str, str]]:
         """What was chosen beside the words, as name and value."""
-        asked = self.item.params.get("parameters") or {}
-        return [(wares.name_of_word(name), wares.spoken_value(value)) for name, value in asked.items()]
+        params = self.item.params
+        if self.item.door == MAKEIT3D:
+            return fields.told(params["operation"], params["provider"], params["parameters"])
+        metadata = params.get("metadata") or {}
+        named = {"Format": metadata.get("aspectRatio"), "Style": metadata.get("imageStyle")}
+        return [(name, wares.spoken(value)) for name, value in named.items() if isinstance(value, str) and value]
 
     @property
     def stage(self) -> str:
@@ -131,7 +136,22 @@ class Sheet:
     def title(self) -> str:
         if self.request.door == STORIES:
             return str(self.request.params.get("template_title") or self.request.group)
-        return (self.cards[0].item.prompt if self.cards else "") or self.request.description
+        return self.words or (self.cards[0].kind if self.cards else "") or self.request.description
+
+    @property
+    def words(self) -> str:
+        """What its owner said that it should show; empty without words, or when its results differ in them."""
+        return self.cards[0].item.prompt if self.cards and not self.differ else ""
+
+    @property
+    def differ(self) -> bool:
+        """Whether its results were asked for in different words."""
+        return len({card.item.prompt for card in self.cards}) > 1
+
+    @property
+    def task(self) -> str:
+        """The client's own name for what it belongs to; empty when it gave none."""
+        return "" if is_our_task(self.request.group) else self.request.group
 
     @property
     def kind(self) -> str:

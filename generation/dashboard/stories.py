@@ -55,7 +55,7 @@ def stories(request: HttpRequest) -> HttpResponse:
     mine = StorySession.objects.filter(owner=_owner(request), request__isnull=False)
     rows = mine.select_related("request").annotate(made=ended, asked=Count("request__items"))
     listed = rows.order_by("-request__created_at")[:MOST_LISTED]
-    return render_page(request, "stories", rows=listed)
+    return render_page(request, "stories", fragment="story_rows", rows=listed)
 
 
 @login_required

@@ -5,6 +5,7 @@ The operations themselves, their parameters, ranges and defaults are the catalog
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from generation.doors.makeit3d.catalogue import BY_NAME
@@ -169,6 +170,9 @@ def hint_of(param: Param) -> str:
 
 def spoken(word: object) -> str:
     """A value or a name as people say it."""
+    if found := re.fullmatch(r"(\d+):(\d+)", str(word)):
+        wide, high = map(int, found.groups())
+        return f"{word} {'square' if wide == high else 'landscape' if wide > high else 'portrait'}"
     text = _SPOKEN.get(str(word), str(word).replace("_", " "))
     if "x" in text and text.replace("x", "").isdigit():
         return text.replace("x", " × ")

@@ -7,12 +7,17 @@
 //   <div data-fragment="URL" data-shows="open">   also fetched when an open request appears that it does not show
 //   <div data-fragment="URL" data-shows="steps">  also fetched when a step of something inside it begins or ends
 //   <p id="said" aria-live="polite">       hears what ended
+//
+// After a connection was lost, everything is fetched anew: what the page shows may be older than what is told again.
+// A fetch that fails is made up for as soon as the connection is back.
 
 const ENDS = { succeeded: "The picture is ready.", failed: "The request failed.", cancelled: "The request was cancelled." };
 const OPEN = ["queued", "running"];
 const STEPS = ["started", "step", "retrying"];
 
 const fetching = new Map(); // fragment -> whether it is stale again already
+const missed = new Set(); // fragments that could not be fetched
+let wasLost = false;
 // Items seen open: their end is said once, also when a fragment that was fetched meanwhile shows it already.
 const unsaid = new Set();
 for (const place of document.querySelectorAll("[data-item]")) {
@@ -69,11 +74,34 @@ async function refresh(place) {
     return;
   }
   fetching.set(place, false);
-  await htmx.ajax("GET", place.dataset.fragment, { target: place, swap: place.dataset.swap ?? "innerHTML" });
+  missed.delete(place);
+  try {
+    await htmx.ajax("GET", place.dataset.fragment, { target: place, swap: place.dataset.swap ?? "innerHTML" });
+  } catch {
+    missed.add(place); // the line is gone: the page says so
+  }
   const again = fetching.get(place);
   fetching.delete(place);
-  if (again && place.isConnected) refresh(place);
+  if (again && place.isConnected && !missed.has(place)) refresh(place);
 }
+
+document.addEventListener("htmx:responseError", ({ detail }) => {
+  if (detail.target?.dataset.fragment) missed.add(detail.target);
+});
+
+document.addEventListener("live:state", ({ detail }) => {
+  document.body.classList.toggle("is-cut-off", detail.state === "waiting" || detail.state === "closed");
+  if (detail.state === "waiting" || detail.state === "closed") wasLost = true;
+  if (detail.state !== "live") return;
+  // A part within a part comes with it.
+  const stale = wasLost ? document.querySelectorAll("[data-fragment]:not([data-fragment] [data-fragment])") : [...missed];
+  wasLost = false;
+  for (const place of stale) if (place.isConnected) refresh(place);
+});
+// The page was put away whole and is shown again: its connection had been closed on purpose.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) wasLost = true;
+});
 
 function say(text) {
   const said = document.getElementById("said");

@@ -20,20 +20,19 @@ function offer() {
 offer();
 document.addEventListener("htmx:load", offer);
 
-document.addEventListener("click", async ({ target }) => {
+document.addEventListener("click", ({ target }) => {
   const button = target.closest?.("[data-draw]");
   if (button) open(button.closest("[data-source]"));
 });
 
-async function open(place) {
+function open(place) {
   const kind = place.dataset.source;
   const below = kind === "mask" ? document.querySelector("[data-picture]:not([data-source=mask] *)") : null;
   if (kind === "mask" && !below) {
     tell(place, "Choose the picture first; the mask is painted over it.");
     return;
   }
-  if (below) await below.decode();
-  const size = below ? await measured(below) : { width: WIDEST, height: WIDEST };
+  const size = below ? measured(below) : { width: WIDEST, height: WIDEST };
   const board = easel(kind, below, size);
   document.body.append(board.dialog);
   board.dialog.addEventListener("close", () => board.dialog.remove());
@@ -46,10 +45,9 @@ async function open(place) {
   board.dialog.showModal();
 }
 
-// A thumbnail is shown; a mask has to be as large as the picture itself.
-async function measured(picture) {
-  const { width, height } = picture.dataset;
-  return width ? { width: Number(width), height: Number(height) } : { width: picture.naturalWidth, height: picture.naturalHeight };
+// What is shown may be a small one; a mask has to be as large as the picture itself.
+function measured(picture) {
+  return { width: Number(picture.dataset.width), height: Number(picture.dataset.height) };
 }
 
 function easel(kind, below, { width, height }) {
@@ -64,7 +62,7 @@ function easel(kind, below, { width, height }) {
   desk.className = `easel-desk ${kind}`;
   if (below) {
     const picture = new Image();
-    picture.src = below.dataset.whole ?? below.src;
+    picture.src = below.src;
     picture.alt = "";
     desk.append(picture);
   }
