@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from django.contrib.auth.views import LogoutView
-from django.urls import path
+from django.urls import include, path
 
 from generation.dashboard import make, poses, stories, views
 
@@ -38,5 +38,5 @@ urlpatterns = [
     path("pose/<uuid:pose_id>", poses.pose, name="app-pose"),
     path("pose/<uuid:pose_id>/export", poses.export, name="app-pose-export"),
     path("pose/<uuid:pose_id>/files/<str:name>", poses.download, name="app-pose-file"),
-    path("credits", views.credits, name="app-credits"),
+    path("", include("generation.dashboard.account_urls")),
 ]

@@ -23,7 +23,6 @@ from generation.dashboard import shelf, wares
 from generation.dashboard.doors import POSES, STORIES
 from generation.models import Asset, AssetKind
 
-ENTRIES = 25
 RECENT = 12
 
 
@@ -149,17 +148,6 @@ def download(request: HttpRequest, asset_id: UUID) -> HttpResponse | FileRespons
         raise Http404("no such file") from None
     name = f"atelier-{asset.created_at:%Y%m%d-%H%M%S}{posixpath.splitext(asset.key)[1]}"
     return FileResponse(body, as_attachment=True, filename=name, content_type=asset.content_type)
-
-
-@login_required
-@require_safe
-@never_cache
-def credits(request: HttpRequest) -> HttpResponse:
-    offset = request.GET.get("from", "")
-    start = int(offset) if offset.isascii() and offset.isdigit() and len(offset) < 10 else 0
-    history = ledger.history(_owner(request).pk, ENTRIES, start)
-    older = start + ENTRIES if start + ENTRIES < history.total else None
-    return render_page(request, "credits", fragment="entries", history=history, older=older)
 
 
 # --- What the pages share -------------------------------------------------------------------------

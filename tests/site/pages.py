@@ -128,6 +128,9 @@ DASHBOARD = (
     Page("pose", "app-pose", CUSTOMER, lambda house: [house.pose.public_id]),
     Page("credits", "app-credits", CUSTOMER),
     Page("credits-empty", "app-credits", NEWCOMER),
+    Page("receipt", "app-receipt", CUSTOMER, lambda house: [house.batch.pk]),
+    Page("api", "app-api", CUSTOMER),
+    Page("api-empty", "app-api", NEWCOMER),
     Page("missing", "app-request", CUSTOMER, lambda house: [NEVER], status=404),
 )
 
@@ -280,6 +283,10 @@ def one_of_each() -> list[Page]:
 NO_PAGE = {
     "app-logout": "a POST that leads to the sign-in",
     "app-cancel": "a POST that leads back",
+    "app-credits-file": "a file",
+    "app-token-make": "a POST, the API page with a new token",
+    "app-token-revoke": "a POST that leads back",
+    "app-client": "a file",
     "app-download": "a file",
     "app-make-visual-sum": "a POST, a part of the form",
     "app-make-fields": "a POST, a part of the form",
