@@ -1,7 +1,7 @@
 """A run's side files, written from its rows: status.json, and at the end generation_report.json.
 
-Whoever writes first notes which version of a file lies there, then reads the rows, and replaces exactly that
-version: the store refuses everybody who was overtaken, and they read again. So the files are replaced whole, by one
+Whoever writes first notes which versions of the files lie there, then reads the rows, and replaces exactly those
+versions: the store refuses everybody who was overtaken, and they read again. So the files are replaced whole, by one
 writer at a time, and never go back, whoever dies or stalls on the way. No connection is held while the store writes.
 
 The end is told after its files are stored: the event from which the closing message is spelled is written last,
@@ -11,6 +11,8 @@ once for each round.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -34,19 +36,21 @@ MOST_ROUNDS = 100
 def mirror(request_id: UUID) -> str:
     """Write the files of a run as its rows are now; say what came of it. Raises StorageError."""
     for _ in range(MOST_ROUNDS):
-        directory = _directory_of(request_id)
-        if directory is None:
+        files = _files_of(request_id)
+        if files is None:
             return "the session has gone on"
-        status_key = places.status_key(directory)
-        version = _version(status_key, MOST_STATUS_BYTES)
+        status = _found(files.status, MOST_STATUS_BYTES)
+        report = _found(files.report, MOST_REPORT_BYTES) if files.is_over else NOTHING
         run = runs.read(request_id)
         if run is None:
             return "the session has gone on"
+        if run.is_over and not files.is_over:
+            continue  # it ended meanwhile: what lies there of its report was not looked at before its rows
         _release_connection()
         try:
             if run.is_over:
-                _write_report(run)
-            storage.replace_if(status_key, _json(status_document(run)), version)
+                _write_report(run, files.report, report)
+            storage.replace_if(files.status, _json(status_document(run)), status.version)
         except storage.FileChanged:
             continue
         _note(run)
@@ -54,41 +58,60 @@ def mirror(request_id: UUID) -> str:
     raise storage.StorageError("others write all the time")
 
 
+@dataclass(frozen=True)
+class Files:
+    """The keys that a run writes, and whether it was over when they were asked for."""
+
+    status: str
+    report: str
+    is_over: bool
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies under a key, and which version of it; no version where nothing does."""
+
+    data: bytes = b""
+    version: str | None = None
+
+
+NOTHING = Found()
+
+
 def is_current(session: StorySession) -> bool:
     """Say whether the end of a session's run is written. Its request must have ended."""
     return session.request is None or session.mirrored_round == session.request.round
 
 
-def _directory_of(request_id: UUID) -> str | None:
+def _files_of(request_id: UUID) -> Files | None:
     """Where the current run of some session writes; None when no session has this run any more."""
-    params = StorySession.objects.filter(request_id=request_id).values_list("request__params", flat=True).first()
+    session = StorySession.objects.filter(request_id=request_id)
+    row = session.values_list("request__params", "request__status").first()
     _release_connection()
-    return None if params is None else str(params["directory"])
-
-
-def _version(key: str, most_bytes: int) -> str | None:
-    try:
-        return storage.read_small(key, most_bytes)[1]
-    except storage.KeyMissing:
+    if row is None:
         return None
+    directory, title = row[0]["directory"], row[0]["template_title"]
+    return Files(places.status_key(directory), places.report_key(directory, title), row[1] not in runs.OPEN)
 
 
-def _write_report(run: Run) -> None:
-    """Write the report of a run that is over; an earlier run's is kept as a copy first. Raises StorageError."""
-    key = places.report_key(run.directory, run.template_title)
-    report = report_document(run)
+def _found(key: str, most_bytes: int) -> Found:
     try:
-        found, version = storage.read_small(key, MOST_REPORT_BYTES)
+        return Found(*storage.read_small(key, most_bytes))
     except storage.KeyMissing:
-        storage.replace_if(key, _json(report), None)
-        return
-    stamp = _stamp(found)
-    if stamp == report["generation_timestamp"]:
-        return  # ours, written before its status could be
-    copy_key = places.report_copy_key(run.directory, run.template_title, _compact(stamp))
-    if not storage.has(copy_key):
-        storage.copy(key, copy_key)
-    storage.replace_if(key, _json(report), version)
+        return NOTHING
+
+
+def _write_report(run: Run, key: str, found: Found) -> None:
+    """Write the report of a run that is over; an earlier run's is kept as a copy first. Raises StorageError."""
+    report = report_document(run)
+    if found.version is not None:
+        stamp = _stamp(found.data)
+        if stamp == report["generation_timestamp"]:
+            return  # ours, written before its status could be
+        copy_key = places.report_copy_key(run.directory, run.template_title, _compact(stamp))
+        with suppress(storage.FileChanged):  # kept by somebody who came before us
+            storage.replace_if(copy_key, found.data, None)
+    storage.replace_if(key, _json(report), found.version)
 
 
 def _stamp(report: bytes) -> str:

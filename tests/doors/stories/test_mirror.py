@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.db import connection
 from generation import chores, engine, storage
 from generation.claim import claim
 from generation.doors.stories import mirror, runs
-from generation.models import Chore, Event, EventKind, Item, StorySession
+from generation.models import Chore, Event, EventKind, Item, Request, StorySession
 from tests.db import race
 from tests.doors.stories.desk import (
     SESSION,
@@ -72,38 +73,83 @@ def test_a_segment_of_several_pictures_is_told_when_its_last_one_ended(alices: A
     assert alices.file()["segments_completed"] == 1
 
 
+class Slow:
+    """A writer in a thread of its own, who stalls once after it has read the rows of a run."""
+
+    def __init__(self, run: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._run, self._read = run, runs.read
+        self._has_read, self._may_write = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._write, name="slow")
+        monkeypatch.setattr(mirror.runs, "read", self._stall)
+
+    @staticmethod
+    def is_here() -> bool:
+        return threading.current_thread().name == "slow"
+
+    def read(self) -> None:
+        self._thread.start()
+        assert self._has_read.wait(10)
+
+    def write(self) -> None:
+        self._may_write.set()
+        self._thread.join(10)
+
+    def _stall(self, request_id: Any) -> Any:
+        found = self._read(request_id)
+        if self.is_here() and not self._has_read.is_set():
+            self._has_read.set()
+            assert self._may_write.wait(10)
+        return found
+
+    def _write(self) -> None:
+        try:
+            with suppress(storage.StorageError):
+                mirror.mirror(self._run.pk)
+        finally:
+            connection.close()
+
+
 def test_a_writer_who_was_overtaken_reads_again(alices: Author, monkeypatch: pytest.MonkeyPatch) -> None:
     """One has read the rows of the first segment when the other writes the second: the file must not go back."""
     run = alices.started(story(3), num_images=1)
     work(image(1, 1))
-    has_read, may_write = threading.Event(), threading.Event()
-    original = runs.read
-
-    def read_and_wait(request_id: Any) -> Any:
-        found = original(request_id)
-        if threading.current_thread().name == "slow" and not has_read.is_set():
-            has_read.set()
-            assert may_write.wait(10)
-        return found
-
-    monkeypatch.setattr(mirror.runs, "read", read_and_wait)
-
-    def slowly() -> None:
-        try:
-            mirror.mirror(run.pk)
-        finally:
-            connection.close()
-
-    slow = threading.Thread(target=slowly, name="slow")
-    slow.start()
-    assert has_read.wait(10)
+    slow = Slow(run, monkeypatch)
+    slow.read()
     work(image(2, 1))
     mirror.mirror(run.pk)
     assert alices.file()["segments_completed"] == 2
-    may_write.set()
-    slow.join(10)
+
+    slow.write()
 
     assert alices.file()["segments_completed"] == 2
+
+
+def test_a_report_does_not_go_back_when_its_overtaken_writer_dies(
+    alices: Author, simulator: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has read a round's end when staff reopen the run, and dies between its report and its status."""
+    simulator.faults("replicate", "filtered", times=1)
+    run = alices.started(story(1), num_images=1)
+    work(image(1, 1))
+    slow = Slow(run, monkeypatch)
+    slow.read()
+    do_chores()
+    assert engine.reopen(run.pk, actor="stella") == 1
+    work()
+    report = alices.file("Tides/generation_report.json")
+    assert report["segments_succeeded"] == 1
+    write = storage.replace_if
+
+    def die_before_status(key: str, *rest: Any) -> None:
+        if Slow.is_here() and key.endswith("status.json"):
+            raise storage.StorageError("the process died")
+        write(key, *rest)
+
+    monkeypatch.setattr(storage, "replace_if", die_before_status)
+    slow.write()
+
+    assert alices.file("Tides/generation_report.json") == report
+    assert_books_are_right()
 
 
 def test_two_workers_that_finish_at_once_leave_the_newest_and_tell_one_end(alices: Author) -> None:
