@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
+from rest_framework_simplejwt.tokens import AccessToken
 
 from config.api import personal
 from config.models import PersonalToken
@@ -125,7 +126,7 @@ def _api(request: HttpRequest, form: TokenForm, status: int = 200, **made: Any) 
         "tokens": personal.of(_owner(request).pk),
         "address": address,
         "examples": clients.examples(address),
-        "access_words": timesince(now - settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"], now),
+        "access_words": timesince(now - AccessToken.lifetime, now),
     }
     return render_page(request, "api", status=status, **shown, **made)
 

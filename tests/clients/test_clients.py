@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from PIL import Image
 
+from config.api import personal
 from config.models import User
 from tests.clients.conftest import NAME, PASSWORD
 
@@ -55,22 +57,26 @@ def run(desk: str, client: str, place: Path, *words: str, **told: str) -> subpro
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run leaves behind, by ending, and what it costs. is_given: a picture of one's own is named."""
+    """What a run leaves behind, by ending, and what it costs.
+
+    is_given: a picture of one's own is named. by_token: a personal token does for name and password.
+    """
 
     files: dict[str, tuple[int, Callable[[bytes], bool]]]
     credits: int
     is_given: bool = False
+    by_token: bool = False
 
 
 WORKED = {
     "makeit3d.py": Outcome({".glb": (1, is_model)}, 12),
     "makeit3d.sh": Outcome({".glb": (1, is_model)}, 10, is_given=True),
-    "poses.py": Outcome({".png": (1, is_picture), ".jpg": (1, is_picture)}, 30),
+    "poses.py": Outcome({".png": (1, is_picture), ".jpg": (1, is_picture)}, 30, by_token=True),
     "poses.sh": Outcome({".zip": (1, is_archive_of_pictures)}, 30),
-    "stories.py": Outcome({".png": (2, is_picture)}, 2),
+    "stories.py": Outcome({".png": (2, is_picture)}, 2, by_token=True),
     "stories.sh": Outcome({".png": (1, is_picture)}, 1),
     "visuals.py": Outcome({".png": (1, is_picture)}, 1),
-    "visuals.sh": Outcome({".png": (1, is_picture)}, 1),
+    "visuals.sh": Outcome({".png": (1, is_picture)}, 1, by_token=True),
 }
 
 
@@ -88,7 +94,12 @@ def test_a_client_gets_its_result_and_sees_what_it_cost(desk: str, customer: Use
         Image.effect_noise((300, 300), 60).save(tmp_path / "chair.jpg")
         words = ["chair.jpg"]
 
-    done = run(desk, client, tmp_path, *words, DESK_USER=NAME, DESK_PASSWORD=PASSWORD)
+    told = {"DESK_USER": NAME, "DESK_PASSWORD": PASSWORD}
+    if wanted.by_token:
+        told = {"DESK_TOKEN": personal.make(customer, "a client's")[1]}
+        connection.close()
+
+    done = run(desk, client, tmp_path, *words, **told)
 
     assert done.returncode == 0, done.stdout + done.stderr
     for ending, (count, is_right) in wanted.files.items():
