@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import TypeVar, cast
 from uuid import UUID
 
+from django.db.models import Model, QuerySet
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
@@ -14,6 +15,8 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from config.api.errors import ApiError
+
+Row = TypeVar("Row", bound=Model)
 
 # No id that could be stored; what is looked up by it is never found.
 NOBODY = UUID(int=0)
@@ -57,3 +60,9 @@ def unknown(field: str, text: str) -> ValidationError:
 
 def status_parameter(words: Sequence[str]) -> OpenApiParameter:
     return OpenApiParameter("status", OpenApiTypes.STR, enum=list(words))
+
+
+def of_status(rows: QuerySet[Row], request: Request, words: Sequence[str]) -> QuerySet[Row]:
+    """The rows in the state that is asked for, all without one; a word that is none is nothing's."""
+    status = request.query_params.get("status")
+    return rows.filter(status=status) if status in words else rows.none() if status else rows

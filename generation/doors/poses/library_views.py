@@ -15,7 +15,16 @@ from config.api.errors import ApiError
 from config.api.schema import problems
 from generation.doors.poses import orders, paging, present, record_fields, records
 from generation.doors.poses import record_answers as answers
-from generation.doors.poses.base import PoseView, base_url, missing, own_id, status_parameter, unknown, uuid_of
+from generation.doors.poses.base import (
+    PoseView,
+    base_url,
+    missing,
+    of_status,
+    own_id,
+    status_parameter,
+    unknown,
+    uuid_of,
+)
 from generation.models import Avatar, LibraryPose, PoseCategory, PoseProject, PoseWish
 from generation.models.library import ProjectStatus, WishStatus
 
@@ -90,9 +99,7 @@ class ProjectsView(PoseView):
     def get(self, request: Request) -> Response:
         """One's own projects, the latest changed first."""
         found = PoseProject.objects.filter(owner_id=own_id(request), deleted_at=None).order_by("-updated_at", "-pk")
-        if status := request.query_params.get("status"):
-            found = found.filter(status=status)
-        rows, pagination = paging.page(request).cut(found)
+        rows, pagination = paging.page(request).cut(of_status(found, request, ProjectStatus.values))
         return Response({"projects": records.present_projects(rows), "pagination": pagination})
 
     @extend_schema(
@@ -230,9 +237,7 @@ class WishesView(PoseView):
     def get(self, request: Request) -> Response:
         """The poses that one has wished for."""
         found = PoseWish.objects.filter(owner_id=own_id(request)).order_by("-created_at", "-pk")
-        if status := request.query_params.get("status"):
-            found = found.filter(status=status)
-        rows, pagination = paging.page(request).cut(found)
+        rows, pagination = paging.page(request).cut(of_status(found, request, WishStatus.values))
         return Response({"requests": [records.present_wish(row) for row in rows], "pagination": pagination})
 
     @extend_schema(operation_id="pose_wish_create", request=record_fields.NewWish, responses={201: answers.WishAnswer})

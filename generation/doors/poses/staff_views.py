@@ -20,7 +20,16 @@ from config.api.errors import ApiError, FieldFault, summary
 from config.models import StaffAct, User
 from generation.doors.poses import figures, paging, record_fields, records, wishes
 from generation.doors.poses import record_answers as answers
-from generation.doors.poses.base import PoseView, base_url, missing, own_id, status_parameter, unknown, uuid_of
+from generation.doors.poses.base import (
+    PoseView,
+    base_url,
+    missing,
+    of_status,
+    own_id,
+    status_parameter,
+    unknown,
+    uuid_of,
+)
 from generation.models import LibraryPose, PoseWish
 from generation.models.library import WishStatus
 
@@ -149,9 +158,8 @@ class WishListView(StaffView):
     )
     def get(self, request: Request) -> Response:
         """All wishes, newest first."""
-        asked, found = request.query_params, PoseWish.objects.order_by("-created_at", "-pk")
-        if status := asked.get("status"):
-            found = found.filter(status=status)
+        asked, newest = request.query_params, PoseWish.objects.order_by("-created_at", "-pk")
+        found = of_status(newest, request, WishStatus.values)
         if category := asked.get("categoryId"):
             found = found.filter(category_id=uuid_of(category))
         if owner := asked.get("userId"):

@@ -228,6 +228,15 @@ def test_what_was_erased_is_not_begun_again_by_staff(alices: Customer, simulator
     assert engine.reopen(Request.objects.get().pk, actor="stella") == 0
 
 
+@pytest.mark.parametrize("status", ["", "nonsense", "%00", "%F0%9F%98%80"])
+@pytest.mark.parametrize("path", ["projects", "requests", "admin/pose-requests", "generations"])
+def test_a_word_that_is_no_state_is_nothings(alices: Customer, stellas: Customer, path: str, status: str) -> None:
+    alices.project()
+    alices.post("requests", WISH)
+    found = (stellas if path.startswith("admin") else alices).get(f"{path}?status={status}")
+    assert found["pagination"]["total"] == (0 if status or path == "generations" else 1)
+
+
 # --- Avatars -------------------------------------------------------------------------------------
 
 
