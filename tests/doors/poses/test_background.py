@@ -91,7 +91,7 @@ def test_a_generated_ground_has_its_seam_painted(alices: Customer, simulator: Re
     assert (kinds["cut-out"], kinds["background"]) == (AssetKind.STAGE, AssetKind.STAGE)
     sheet = shelf.request(alices.user.pk, UUID(pose["generationId"]), "http://testserver/")  # type: ignore[union-attr]
     assert sheet
-    assert sheet.cards[0].picture.split("?")[0] == pose["outputImageUrl"].split("?")[0]
+    assert sheet.cards[0].link.split("?")[0] == pose["outputImageUrl"].split("?")[0]
 
 
 def test_an_uploaded_ground_covers_the_picture(alices: Customer, link: str) -> None:
