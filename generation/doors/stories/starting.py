@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
 
 from config.api.errors import ApiError, FieldFault
 from credits import pricing
@@ -234,3 +235,5 @@ def _take_back(begun: Begun) -> None:
         if before:
             back["directory"] = before.params["directory"]
         StorySession.objects.filter(request=order).update(**back)
+        if before:  # the store may have written, and not have been able to say so
+            closing.mirror_later(before.pk, before.seq + 1, timezone.now())

@@ -14,7 +14,7 @@ from config.models import Idempotency
 from credits import ledger
 from generation import engine, storage
 from generation.doors.stories import starting
-from generation.models import Chore, Item, Request, RequestStatus, StorySession
+from generation.models import Chore, Event, EventKind, Item, Request, RequestStatus, StorySession
 from providers import secrets
 from tests.db import race
 from tests.doors.stories.desk import (
@@ -386,6 +386,28 @@ def test_a_start_that_is_taken_back_leaves_the_earlier_run_as_it_was(alices: Aut
 
     assert (alices.file(), alices.balance) == (before, balance)
     assert alices.status()["status"] == "completed"
+    assert_books_are_right()
+
+
+def test_a_start_whose_store_wrote_and_could_not_say_so_leaves_no_word_of_it(
+    alices: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alices.started(story(1))
+    work()
+    before, write = alices.file(), storage.replace_if
+
+    def lose_the_answer(*args: Any) -> None:
+        write(*args)
+        raise storage.StorageError("timed out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "replace_if", lose_the_answer)
+        assert alices.start().status_code == 503
+    assert alices.file()["status"] == "in_progress"
+    do_chores()
+
+    assert (alices.file(), alices.status()["status"]) == (before, "completed")
+    assert Event.objects.filter(kind=EventKind.MIRRORED).count() == 1
     assert_books_are_right()
 
 
