@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -32,9 +33,13 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     fieldsets = (
         (None, {"fields": (("username", "email"), "password")}),
         ("Comes from", {"fields": (("issuer", "subject"), "storage_id")}),
-        ("May", {"fields": (("is_active", "is_staff", "is_superuser"), "groups", "user_permissions")}),
+        ("May", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
         ("Dates", {"fields": (("last_login", "date_joined"),)}),
     )
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:  # type: ignore[override]
+        """Nobody is removed here: what they asked for and paid stays on the books. `is_active` shuts somebody out."""
+        return False
 
 
 @admin.register(Group)

@@ -79,11 +79,11 @@ class Story:
 
 
 def of_request(request: Request, base_url: str) -> Story:
-    """Tell a request's story: its first items, newest events, whole receipt. Ten queries."""
+    """Tell a request's story: its first items, newest events, whole receipt. Eleven queries."""
     items = list(request.items.order_by("index")[:MOST_ITEMS])
-    total = request.items.count() if len(items) == MOST_ITEMS else len(items)
     files = [file_of(asset, base_url) for asset in Asset.objects.filter(request=request, item=None)[:MOST_FILES]]
-    return _story(items, total, Event.objects.filter(request=request), f"request:{request.pk}", base_url, files)
+    total, events = request.items.count(), Event.objects.filter(request=request)
+    return _story(items, total, events, f"request:{request.pk}", base_url, files)
 
 
 def of_item(item: Item, base_url: str) -> Story:

@@ -167,6 +167,7 @@ def _ask(simulator: Remote, alice: User) -> dict[str, Any]:
     for vendor in ("openai", "huggingface"):
         simulator.faults(vendor, "bad-input", times=9, match="impossible")
     library_pose = make_pose("Arms folded")
+    make_pose("Hand on hip")
     picture = _submitted(alice)
     failed = _submitted(alice, prompt="An impossible staircase in a garden")
     answer = Customer(alice).batch({}, {"type": "cover", "prompt": "An impossible harbour at noon"}, {})

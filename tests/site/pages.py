@@ -210,7 +210,7 @@ ROOMS = (
     Room("config.approval", lambda house: house.approval),
     Room("config.staffact", lambda house: house.staff_act),
     Room("config.personaltoken", lambda house: house.token),
-    Room("config.user", lambda house: house.alice, adds=("add", "change"), deletes=True),
+    Room("config.user", lambda house: house.alice, adds=("add", "change")),
     Room("auth.group", lambda house: Group.objects.get(name="support"), adds=("add",), deletes=True),
 )
 
