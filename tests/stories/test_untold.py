@@ -21,6 +21,7 @@ from django.utils.module_loading import import_string
 from config.models import User
 from generation.models import Attempt, Event, Item, Request
 from providers import registry
+from providers.transport import Answer
 from tests.doors.makeit3d.desk import Customer as Modeller
 from tests.doors.poses.desk import Customer as Poser
 from tests.doors.poses.desk import make_pose, work
@@ -75,9 +76,10 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_vendor_that_fails_is_named_nowhere(
-    alice: User, simulator: Remote, settings: Any, media: Path, case: str
+    alice: User, simulator: Remote, settings: Any, media: Path, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     vendor = case.partition(",")[0]
+    monkeypatch.setattr(Answer, "excerpt", lambda answer, limit=0: f"{vendor} says: gpt-image-2 and sdxl are no words")
     simulator.faults(vendor, "bad-input", times=99)
     CASES[case](alice, settings)
     work()
