@@ -76,7 +76,7 @@ def value(param: Param, data: QueryDict) -> Any:
         case kinds.Whole():
             return int(written) if re.fullmatch(r"-?[0-9]{1,12}", written) else written
         case kinds.Number():
-            return float(written) if re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]{0,9})?", written) else written
+            return float(written) if re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]{0,20})?", written) else written
     return written
 
 
@@ -135,4 +135,4 @@ def _widget(param: Param, value: str) -> tuple[str, dict[str, Any], list[tuple[s
             ends = {"min": param.low, "max": param.high} if param.high < kinds.LARGEST else {"min": param.low}
             return "number", {**ends, "step": param.step}, []
     most = cast(kinds.Words, param).most
-    return ("area" if most > 1000 else "words"), {"maxlength": most}, []
+    return ("area" if most > 1000 and not param.required else "words"), {"maxlength": most}, []
