@@ -29,7 +29,10 @@ class StoryOptions(serializers.Serializer[Any]):
 
 
 class StoryWarning(serializers.Serializer[Any]):
-    code = serializers.CharField()
+    code = serializers.CharField(
+        help_text="MISSING_DURATION, NEGATIVE_DURATION, CONFIG_IGNORED, OPTION_LOWERED, DIAGRAM_MISSING or"
+        " DIAGRAM_UNREADABLE"
+    )
     message = serializers.CharField()
     line = serializers.IntegerField(required=False, help_text="Of segments.md, from 1")
 
@@ -46,7 +49,7 @@ class StorySegmentResult(serializers.Serializer[Any]):
     status = serializers.ChoiceField(SEGMENT_STATUSES)
     images_expected = serializers.IntegerField()
     images_generated = serializers.IntegerField()
-    cost_usd = serializers.FloatField()
+    cost_usd = serializers.FloatField(help_text="What the providers asked for, rejected pictures and checks included")
     time_seconds = serializers.FloatField()
     images = StoryImage(many=True)
 
@@ -55,7 +58,10 @@ class StoryImageError(serializers.Serializer[Any]):
     segment_number = serializers.IntegerField()
     segment_title = serializers.CharField()
     image_number = serializers.IntegerField()
-    error_code = serializers.CharField()
+    error_code = serializers.CharField(
+        help_text="IMAGE_GENERATION_FAILED, IMAGE_VERIFICATION_FAILED, VERIFICATION_UNAVAILABLE, CONTENT_REJECTED,"
+        " STORAGE_ERROR, SECRETS_UNAVAILABLE, CANCELLED or INTERNAL_ERROR"
+    )
     error_message = serializers.CharField()
     retry_count = serializers.IntegerField(help_text="Times that it was tried, at most max_passes")
 
@@ -78,7 +84,7 @@ class StoryStatus(serializers.Serializer[Any]):
     segments_failed = serializers.IntegerField()
     options = StoryOptions()
     warnings = StoryWarning(many=True)
-    generation_report_s3_path = serializers.CharField()
+    generation_report_s3_path = serializers.CharField(help_text="Written when the run has ended")
     segment_results = StorySegmentResult(many=True, required=False, help_text="Of ended segments, by number")
     completed_at = serializers.DateTimeField(required=False)
     total_images_generated = serializers.IntegerField(required=False, help_text="Also of failed segments")
@@ -106,7 +112,7 @@ class StoryOutline(serializers.Serializer[Any]):
 class StoryFile(serializers.Serializer[Any]):
     """outline: of segments.md. options: what config.json comes to. width, height: of diagram.png, in pixels."""
 
-    s3_path = serializers.CharField(help_text="For `s3_path` of a start")
+    s3_path = serializers.CharField(help_text="Where it lies; that of segments.md is the `s3_path` of a start")
     outline = StoryOutline(required=False)
     options = StoryOptions(required=False)
     width = serializers.IntegerField(required=False)

@@ -85,7 +85,8 @@ class StoryStart(serializers.Serializer[Any]):
 
     session_id = SessionId(trim_whitespace=False, help_text="1 to 128 of A-Z a-z 0-9 . _ -")
     s3_path = Text(
-        trim_whitespace=False, help_text="users/{user_id}/{session_id}/…/{name}.md, or s3://{bucket}/ and the same"
+        trim_whitespace=False,
+        help_text="users/{user_id}/{session_id}/…/{name}.md, or s3://{bucket}/ and the same; an upload answers it",
     )
     options = StoryRunOptions(required=False, allow_null=True)
 

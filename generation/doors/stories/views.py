@@ -20,6 +20,11 @@ from generation import storage
 from generation.doors.stories import answers, places, present, runs, serializers, starting, uploads
 
 TAGS = ["story-images"]
+FILE_FAULTS = (
+    "INVALID_SEGMENTS_MD: every fault of the file with its `line`, as MISSING_TEMPLATE, NO_SEGMENTS, TOO_MANY_SEGMENTS,"
+    " MISSING_SEGMENT_NUMBER, INVALID_SEGMENT_NUMBER, DUPLICATE_SEGMENT_NUMBER, MISSING_NARRATION, UNCLOSED_NARRATION,"
+    " MISSING_VISUAL_GUIDANCE or NOT_UTF8."
+)
 FILE_NAME = OpenApiParameter(
     "name",
     OpenApiTypes.STR,
@@ -38,20 +43,27 @@ class ProcessView(APIView):
         responses={
             200: answers.StoryAccepted,
             **problems(
-                _400="VALIDATION_ERROR, INVALID_S3_PATH, S3_BUCKET_NOT_ALLOWED, S3_PATH_SESSION_MISMATCH, or"
-                " INVALID_SEGMENTS_MD with every fault of the file and its `line`.",
+                _400="MALFORMED_JSON, VALIDATION_ERROR, INVALID_S3_PATH, S3_BUCKET_NOT_ALLOWED,"
+                " S3_PATH_SESSION_MISMATCH, IDEMPOTENCY_KEY_INVALID, or " + FILE_FAULTS,
                 _402="INSUFFICIENT_CREDITS: segments times num_images are charged.",
                 _403="STORAGE_ACCESS_DENIED: the storage itself refuses us.",
                 _404="SEGMENTS_NOT_FOUND, or SESSION_NOT_FOUND for another person's folder or session.",
-                _409="SESSION_IN_PROGRESS: one run at a time.",
+                _409="SESSION_IN_PROGRESS: one run at a time. IDEMPOTENCY_IN_PROGRESS: the first call with this key is"
+                " still being answered.",
                 _413="INPUT_TOO_LARGE: segments.md above 1 MiB.",
-                _500="SECRETS_UNAVAILABLE.",
-                _503="STORAGE_UNAVAILABLE, with Retry-After.",
+                _415="UNSUPPORTED_MEDIA_TYPE: a form.",
+                _422="IDEMPOTENCY_KEY_REUSED: the key had another body.",
+                _500="SECRETS_UNAVAILABLE: the keys of the service cannot be read; nothing was charged.",
+                _503="STORAGE_UNAVAILABLE, with Retry-After. OPERATION_UNAVAILABLE: nobody is there to draw or check,"
+                " or there is no price. Nothing was charged.",
             ),
         },
     )
     def post(self, request: Request) -> Response:
-        """Start a story: draw every segment's pictures, each checked for text. Charged now, refunded by picture."""
+        """Start a story: draw every segment's pictures, each checked for text. Charged now, refunded by picture.
+
+        Follow it at `/ws/story-images`, or ask for the session. A session that has ended may be started again.
+        """
         session_id, path, options = serializers.read_start(request.data)
         user = _user(request)
         place = places.named(path, user.storage_id, session_id)
@@ -126,8 +138,8 @@ class FileView(APIView):
         responses={
             200: answers.StoryFile,
             **problems(
-                _400="INVALID_SEGMENTS_MD with every fault and its `line`; MALFORMED_JSON, VALIDATION_ERROR;"
-                " INVALID_IMAGE. Nothing is stored.",
+                _400="For segments.md " + FILE_FAULTS + " For config.json MALFORMED_JSON or VALIDATION_ERROR, for"
+                " diagram.png INVALID_IMAGE. Nothing is stored.",
                 _403="STORAGE_ACCESS_DENIED.",
                 _404="SESSION_NOT_FOUND: another person's session. NOT_FOUND: no file of this name.",
                 _413="INPUT_TOO_LARGE: segments.md above 1 MiB, config.json above 64 KiB, a picture above the limit.",
