@@ -21,12 +21,19 @@ class Answer(serializers.Serializer[Any]):
     pass
 
 
-class Pagination(Answer):
-    page = serializers.IntegerField()
-    limit = serializers.IntegerField()
-    total = serializers.IntegerField()
-    totalPages = serializers.IntegerField()
-    hasMore = serializers.BooleanField()
+def document(name: str, **fields: serializers.Field) -> type[Answer]:
+    """An answer of a few fields that nothing else is made of."""
+    return type(name, (Answer,), fields)
+
+
+def wholes(*names: str) -> dict[str, serializers.Field]:
+    """Whole numbers that need no word of explanation."""
+    return {name: serializers.IntegerField() for name in names}
+
+
+Pagination = document(
+    "Pagination", **wholes("page", "limit", "total", "totalPages"), hasMore=serializers.BooleanField()
+)
 
 
 # --- Generations ---------------------------------------------------------------------------------
@@ -126,42 +133,26 @@ class GenerationWithPoses(Generation):
     project = Project()
 
 
-class PoseProgress(Answer):
-    percentage = serializers.IntegerField()
-    posesCompleted = serializers.IntegerField()
-    posesFailed = serializers.IntegerField()
-    posesTotal = serializers.IntegerField()
-    currentStatus = serializers.ChoiceField(STATUSES)
-    estimatedTimeRemaining = serializers.IntegerField(allow_null=True, help_text="Seconds")
+PoseProgress = document(
+    "PoseProgress",
+    **wholes("percentage", "posesCompleted", "posesFailed", "posesTotal"),
+    currentStatus=serializers.ChoiceField(STATUSES),
+    estimatedTimeRemaining=serializers.IntegerField(allow_null=True, help_text="Seconds"),
+)
 
 
-class OneGeneration(Answer):
-    generation = GenerationWithPoses()
-    progress = PoseProgress()
+ResultSummary = document(
+    "ResultSummary",
+    id=serializers.UUIDField(),
+    status=serializers.ChoiceField(STATUSES),
+    **wholes("totalPoses", "successCount", "failedCount", "creditCharged", "creditRefunded"),
+)
 
 
-class Generations(Answer):
-    generations = Generation(many=True)
-    pagination = Pagination()
-
-
-class Poses(Answer):
-    poses = Pose(many=True)
-
-
-class ResultSummary(Answer):
-    id = serializers.UUIDField()
-    status = serializers.ChoiceField(STATUSES)
-    totalPoses = serializers.IntegerField()
-    successCount = serializers.IntegerField()
-    failedCount = serializers.IntegerField()
-    creditCharged = serializers.IntegerField()
-    creditRefunded = serializers.IntegerField()
-
-
-class PoseResults(Answer):
-    results = Pose(many=True)
-    generation = ResultSummary()
+OneGeneration = document("OneGeneration", generation=GenerationWithPoses(), progress=PoseProgress())
+Generations = document("Generations", generations=Generation(many=True), pagination=Pagination())
+Poses = document("Poses", poses=Pose(many=True))
+PoseResults = document("PoseResults", results=Pose(many=True), generation=ResultSummary())
 
 
 class ChangeSubmitted(Answer):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from generation.doors.poses.answers import Answer, Generation, Pagination, Project
+from generation.doors.poses.answers import Answer, Generation, Pagination, Project, document, wholes
 from generation.doors.poses.records import ATTRIBUTES, PERSONA
 from generation.models.library import AvatarSource, Difficulty, PoseSource, Suitability, WishStatus
 
@@ -76,33 +76,22 @@ class LibraryPose(Answer):
     updatedAt = serializers.DateTimeField()
 
 
-class Library(Answer):
-    poses = LibraryPose(many=True)
-    pagination = Pagination()
-
-
-class OneLibraryPose(Answer):
-    pose = LibraryPose()
+Library = document("Library", poses=LibraryPose(many=True), pagination=Pagination())
+OneLibraryPose = document("OneLibraryPose", pose=LibraryPose())
 
 
 # --- Projects, avatars, wishes -------------------------------------------------------------------
 
 
-class Projects(Answer):
-    projects = Project(many=True)
-    pagination = Pagination()
-
-
-class OneProject(Answer):
-    project = Project()
+Projects = document("Projects", projects=Project(many=True), pagination=Pagination())
+OneProject = document("OneProject", project=Project())
 
 
 class ProjectWithGenerations(Project):
     generations = Generation(many=True)
 
 
-class OneProjectWithGenerations(Answer):
-    project = ProjectWithGenerations()
+OneProjectWithGenerations = document("OneProjectWithGenerations", project=ProjectWithGenerations())
 
 
 class Avatar(Answer):
@@ -126,12 +115,8 @@ class Avatar(Answer):
         return {**super().get_fields(), **texts}
 
 
-class Avatars(Answer):
-    avatars = Avatar(many=True)
-
-
-class OneAvatar(Answer):
-    avatar = Avatar()
+Avatars = document("Avatars", avatars=Avatar(many=True))
+OneAvatar = document("OneAvatar", avatar=Avatar())
 
 
 class Wish(Answer):
@@ -150,14 +135,8 @@ class Wish(Answer):
     updatedAt = serializers.DateTimeField()
 
 
-class Wishes(Answer):
-    requests = Wish(many=True)
-    pagination = Pagination()
-
-
-class WishAnswer(Answer):
-    request = Wish()
-    message = serializers.CharField()
+Wishes = document("Wishes", requests=Wish(many=True), pagination=Pagination())
+WishAnswer = document("WishAnswer", request=Wish(), message=serializers.CharField())
 
 
 # --- Figures and staff ---------------------------------------------------------------------------
@@ -193,28 +172,20 @@ class Unlimited(Answer):
     expiresAt = serializers.DateTimeField(allow_null=True)
 
 
-class PoseCredits(Answer):
-    balance = serializers.IntegerField()
-    unlimited = Unlimited()
+PoseCredits = document("PoseCredits", balance=serializers.IntegerField(), unlimited=Unlimited())
 
 
-class PoseMetrics(Answer):
-    totalGenerations = serializers.IntegerField()
-    activeGenerations = serializers.IntegerField()
-    completedGenerations = serializers.IntegerField()
-    failedGenerations = serializers.IntegerField()
-    avgGenerationTime = serializers.FloatField(help_text="Seconds")
-    avgPosesPerGeneration = serializers.FloatField()
-    successRate = serializers.FloatField(help_text="Percent")
-    queueDepth = serializers.IntegerField()
-    queueWaiting = serializers.IntegerField()
-    queueActive = serializers.IntegerField()
-    queueFailed = serializers.IntegerField()
-    totalPosesGenerated = serializers.IntegerField()
-    totalCreditsSpent = serializers.IntegerField()
-    totalCreditsRefunded = serializers.IntegerField()
-    startTime = serializers.DateTimeField()
-    endTime = serializers.DateTimeField()
+PoseMetrics = document(
+    "PoseMetrics",
+    **wholes("totalGenerations", "activeGenerations", "completedGenerations", "failedGenerations"),
+    avgGenerationTime=serializers.FloatField(help_text="Seconds"),
+    avgPosesPerGeneration=serializers.FloatField(),
+    successRate=serializers.FloatField(help_text="Percent"),
+    **wholes("queueDepth", "queueWaiting", "queueActive", "queueFailed"),
+    **wholes("totalPosesGenerated", "totalCreditsSpent", "totalCreditsRefunded"),
+    startTime=serializers.DateTimeField(),
+    endTime=serializers.DateTimeField(),
+)
 
 
 class TopUser(Answer):
@@ -226,8 +197,7 @@ class TopUser(Answer):
     successRate = serializers.FloatField()
 
 
-class TopUsers(Answer):
-    users = TopUser(many=True)
+TopUsers = document("TopUsers", users=TopUser(many=True))
 
 
 class PopularPose(Answer):
@@ -237,8 +207,7 @@ class PopularPose(Answer):
     category = serializers.CharField()
 
 
-class PopularPoses(Answer):
-    poses = PopularPose(many=True)
+PopularPoses = document("PopularPoses", poses=PopularPose(many=True))
 
 
 class ErrorCount(Answer):
@@ -247,37 +216,22 @@ class ErrorCount(Answer):
     lastOccurred = serializers.DateTimeField()
 
 
-class Errors(Answer):
-    errors = ErrorCount(many=True)  # type: ignore[assignment]
+Errors = document("Errors", errors=ErrorCount(many=True))
 
 
-class Recovery(Answer):
-    stalledGenerations = serializers.IntegerField()
-    queuedGenerations = serializers.IntegerField()
-    processingGenerations = serializers.IntegerField()
-    lastRecoveryRun = serializers.DateTimeField(allow_null=True)
+Recovery = document(
+    "Recovery",
+    **wholes("stalledGenerations", "queuedGenerations", "processingGenerations"),
+    lastRecoveryRun=serializers.DateTimeField(allow_null=True),
+)
 
 
-class Recovered(Answer):
-    success = serializers.BooleanField()
-    recovered = serializers.IntegerField()
-    failed = serializers.IntegerField()
+Recovered = document("Recovered", success=serializers.BooleanField(), **wholes("recovered", "failed"))
+OneWish = document("OneWish", request=Wish())
 
 
-class OneWish(Answer):
-    request = Wish()
-
-
-class WishList(Answer):
-    requests = Wish(many=True)
-
-
-class WishStats(Answer):
-    total = serializers.IntegerField()
-
-    def get_fields(self) -> dict[str, serializers.Field]:
-        states: dict[str, serializers.Field] = {word: serializers.IntegerField() for word in WishStatus.values}
-        return {**super().get_fields(), **states}
+WishList = document("WishList", requests=Wish(many=True))
+WishStats = document("WishStats", **wholes("total", *WISH_STATUSES))
 
 
 class HealthCheck(Answer):
