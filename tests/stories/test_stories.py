@@ -355,6 +355,31 @@ def test_a_failed_segment_keeps_its_good_pictures_and_stops_no_other(author: Aut
     assert_books_are_right()
 
 
+def test_a_call_without_an_answer_costs_a_story_nothing(author: Author, simulator: Remote) -> None:
+    """The desk's own books count it as probably billed; the contract's do not."""
+    author.started(story(1), num_images=1)
+    simulator.faults("replicate", "drop-after-accept", times=1, operation="submit")
+    simulator.faults("openrouter", "drop-after-accept", times=1)
+    simulator.faults("openrouter", **CLEAN)
+    work()
+
+    assert Attempt.objects.filter(outcome="lost", cost_usd__gt=0).exists()
+    both = round(DRAWN + CHECKED, 6)
+    document, report = author.file(), author.file("Tides/generation_report.json")
+    assert document["total_cost_usd"] == document["segment_results"][0]["cost_usd"] == both
+    assert report["summary"]["total_cost_usd"] == both
+    assert report["summary"]["average_cost_per_image"] == both
+    assert report["cost_breakdown"] == {
+        "total_generation_cost": DRAWN,
+        "total_verification_cost": CHECKED,
+        "cost_rates_used": {"main": DRAWN, "verifier": CHECKED},
+    }
+    ((drawn,),) = [one["images"] for one in report["segments"]]
+    assert drawn["total_cost"] == both
+    assert [one["cost"] for one in drawn["generation_details"]] == [0, DRAWN]
+    assert [(one["cost"], one["attempts_made"]) for one in drawn["verification_details"]] == [(CHECKED, 2)]
+
+
 def test_fast_mode_draws_with_the_fast_model_and_checks_all_the_same(author: Author, simulator: Remote) -> None:
     author.started(story(1), num_images=3, fast_mode=True)
     work()

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from generation.doors.stories.present import error_message, iso, seconds, usd
-from generation.doors.stories.runs import GENERATE, VERIFY, Image, Run, SegmentRun
+from generation.doors.stories.runs import GENERATE, VERIFY, Image, Run, SegmentRun, cost_usd, costs_usd
 from generation.models import Attempt
 
 SNIPPET = 100
@@ -56,7 +56,7 @@ def report_document(run: Run) -> dict[str, Any]:
 
 
 def _cost(run: Run, step: str) -> Decimal:
-    return sum((attempt.cost_usd for image in run.images for attempt in _of_step(image, step)), Decimal(0))
+    return costs_usd(attempt for image in run.images for attempt in _of_step(image, step))
 
 
 def _of_step(image: Image, step: str) -> Iterable[Attempt]:
@@ -69,8 +69,8 @@ def _rates(run: Run) -> dict[str, float]:
     for step in (GENERATE, VERIFY):
         for image in run.images:
             for call in _of_step(image, step):
-                if call.cost_usd:
-                    costs.setdefault(VERIFIER_KEY if step == VERIFY else call.model, []).append(call.cost_usd)
+                if cost := cost_usd(call):
+                    costs.setdefault(VERIFIER_KEY if step == VERIFY else call.model, []).append(cost)
     return {model: usd(sum(those, Decimal(0)) / len(those)) for model, those in sorted(costs.items())}
 
 
@@ -103,7 +103,7 @@ def _image(image: Image) -> dict[str, Any]:
         "prompt_snippet": image.item.steps[0]["inputs"]["prompt"][:SNIPPET],
         "verification_confidence": verdict.get("confidence"),
         "generation_details": [
-            {"model_used": call.model, "cost": usd(call.cost_usd), "time_seconds": seconds(_took(call))}
+            {"model_used": call.model, "cost": usd(cost_usd(call)), "time_seconds": seconds(_took(call))}
             for call in drawn
         ],
         "verification_details": [_check(calls) for calls in _by_pass(checked)],
@@ -120,7 +120,7 @@ def _by_pass(calls: Iterable[Attempt]) -> list[list[Attempt]]:
 def _check(calls: Sequence[Attempt]) -> dict[str, Any]:
     """One picture's check: the calls until there was a verdict. confidence: None without one."""
     return {
-        "cost": usd(sum((call.cost_usd for call in calls), Decimal(0))),
+        "cost": usd(costs_usd(calls)),
         "time_seconds": seconds(sum((_took(call) for call in calls), timedelta(0))),
         "attempts_made": len(calls),
         "confidence": (calls[-1].said or {}).get("confidence"),

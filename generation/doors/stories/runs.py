@@ -1,11 +1,11 @@
 """One run of a story as its rows say: segments, pictures, what they took and cost. Read in one view of the rows.
 
-Costs, tries and times come from the attempts, so that what a crash repeated or lost is counted too.
+Costs, tries and times come from the attempts, so that what a crash repeated is counted too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -59,7 +59,7 @@ class Image:
 
     @property
     def cost_usd(self) -> Decimal:
-        return sum((attempt.cost_usd for attempt in self.attempts), Decimal(0))
+        return costs_usd(self.attempts)
 
     @property
     def took(self) -> timedelta:
@@ -184,6 +184,15 @@ class Run:
     @property
     def took(self) -> timedelta:
         return took(self.request.created_at, self.request.finished_at)
+
+
+def cost_usd(call: Attempt) -> Decimal:
+    """What the contract says that a call cost: without an answer nothing. The desk's books count it as spent."""
+    return Decimal(0) if call.outcome == Outcome.LOST else call.cost_usd
+
+
+def costs_usd(calls: Iterable[Attempt]) -> Decimal:
+    return sum(map(cost_usd, calls), Decimal(0))
 
 
 def took(began: datetime | None, ended: datetime | None) -> timedelta:
