@@ -18,11 +18,14 @@ COPY credits credits
 COPY generation generation
 COPY providers providers
 COPY templates templates
+# The dashboard shows them.
+COPY docs/clients docs/clients
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MEDIA_ROOT=/data PORT=4000
 # Static files are gathered at build time; the values only satisfy the settings and are not kept.
 RUN SECRET_KEY=only-while-the-image-is-being-built-0000 DATABASE_URL=postgresql://nobody@127.0.0.1/none REDIS_URL=redis://127.0.0.1:1/0 \
     python manage.py collectstatic --noinput --verbosity 0
-USER atelier
+# By number, so that an orchestrator can see that it is not root.
+USER 10001
 VOLUME /data
 EXPOSE 4000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s \
