@@ -1,12 +1,17 @@
-"""Leases: how long a worker may hold an item without a sign of life, and what follows when it gives none."""
+"""Leases: how long a worker may hold an item without a sign of life, and what follows when it gives none.
+
+While the database is away nobody can give a sign of life. So after a silence of all sweepers every lease begins
+anew: the first of them to be back would else take the others' calls away from them, and pay for each once more.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from generation import events, retry, states
@@ -15,6 +20,8 @@ from generation.engine import closing, stumbling
 from generation.engine.attempts import end_attempt
 from generation.models import Attempt, Item, ItemStatus, Outcome, Stage
 from generation.plan import INTERNAL
+
+log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 500
 
@@ -36,6 +43,8 @@ def renew(held: Iterable[tuple[int, int]]) -> int:
 
 def expire_leases() -> int:
     """Take back what a dead worker held: park it again, adopt what it stored, or count its call as lost."""
+    if _begin_anew():
+        return 0
     expired = Item.objects.filter(status=ItemStatus.RUNNING, lease_until__lt=Now())
     rows = list(expired.values_list("pk", "request_id")[:MOST_AT_ONCE])
     for item_id, request_id in rows:
@@ -44,6 +53,37 @@ def expire_leases() -> int:
             if item.status == ItemStatus.RUNNING and item.lease_until and item.lease_until < change.now:
                 _take_back(change, item, cut_off=False)
     return len(rows)
+
+
+# The row before this sweep, and this sweep written in its place. Nobody swept before: that is no silence.
+_BEAT = """
+INSERT INTO generation_sweepbeat AS beat (id, at) VALUES (1, clock_timestamp())
+ON CONFLICT (id) DO UPDATE SET at = excluded.at
+RETURNING COALESCE((SELECT clock_timestamp() - old.at > %(silence_s)s * interval '1 second'
+                       AND (old.anew_at IS NULL OR clock_timestamp() - old.anew_at > %(again_s)s * interval '1 second')
+                      FROM generation_sweepbeat AS old WHERE old.id = 1), FALSE)
+"""
+_ANEW = """
+WITH anew AS (UPDATE generation_sweepbeat SET anew_at = clock_timestamp() WHERE id = 1)
+UPDATE generation_item SET lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
+WHERE status = 'RUNNING' AND lease_until < clock_timestamp() + %(lease_s)s * interval '1 second'
+"""
+
+
+def _begin_anew() -> bool:
+    """Give every holder one lease more when nobody has swept for long. Holders and their fences stay as they are.
+
+    Not again before those leases have ended: where each sweep takes long, a dead worker's would never end else. A
+    silence shorter than this leaves whoever lives the time to renew.
+    """
+    silence_s = settings.LEASE_S / 4 + 2 * settings.SWEEP_INTERVAL_S
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_BEAT, {"silence_s": silence_s, "again_s": 2 * settings.LEASE_S})
+        if not cursor.fetchone()[0]:
+            return False
+        cursor.execute(_ANEW, {"lease_s": settings.LEASE_S})
+        log.warning("nobody has swept for long, as in an outage: %d leases begin anew", cursor.rowcount)
+        return True
 
 
 def give_up(held: Iterable[tuple[int, int]]) -> int:

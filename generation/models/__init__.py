@@ -3,7 +3,7 @@
 from generation.models.asset import Asset, AssetKind
 from generation.models.attempt import Attempt, Outcome, Stage
 from generation.models.bulk import Bulk, BulkRow
-from generation.models.chore import AuditRun, Chore, MetricsRow
+from generation.models.chore import AuditRun, Chore, MetricsRow, SweepBeat
 from generation.models.event import Event, EventKind
 from generation.models.item import HoldReason, Item, ItemStatus
 from generation.models.library import Avatar, LibraryPose, PoseCategory, PoseProject, PoseSelection, PoseWish
@@ -34,5 +34,6 @@ __all__ = [
     "Request",
     "RequestStatus",
     "Stage",
+    "SweepBeat",
     "StorySession",
 ]

@@ -61,3 +61,10 @@ class AuditRun(models.Model):
 
     def __str__(self) -> str:
         return "clean" if not self.faults else f"{len(self.faults)} faults"
+
+
+class SweepBeat(models.Model):
+    """When anybody last swept, in one row: a long silence was an outage, in which nobody could renew a lease."""
+
+    at = models.DateTimeField()
+    anew_at = models.DateTimeField(null=True, help_text="when all leases last began anew, after such a silence")
