@@ -16,15 +16,12 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 from PIL import Image
-from rest_framework_simplejwt.tokens import AccessToken
 
-from config.models import User
-from credits import ledger
 from generation import storage
 from generation.doors.makeit3d import answers
 from generation.doors.makeit3d.catalogue import BY_NAME, Prompt
 from generation.models import Asset, AssetKind, Item
-from tests.doors.visuals.desk import assert_documented, assert_no_vendor, assert_problem
+from tests.doors.visuals.desk import Caller, assert_documented, assert_no_vendor, assert_problem
 
 PROMPT = "A wooden chair, studio light"
 # Which document each route answers with.
@@ -38,19 +35,11 @@ DOCUMENTS = {
 }
 
 
-class Customer:
+class Customer(Caller):
     """Somebody who calls the API. Each call returns Django's response."""
 
-    def __init__(self, user: User | None, *, token: str = "") -> None:
-        self.user = user
-        self.token = token or (str(AccessToken.for_user(user)) if user else "")
-        self.http = Client()
-
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        raw = body if isinstance(body, str | bytes) else json.dumps(body)
-        content = {} if body is None else {"data": raw, "content_type": headers.pop("content_type", "application/json")}
-        answer = self.http.generic(method, path, **content, headers={**self.given, **headers})
-        return self._checked(path, answer)
+        return self._checked(path, self.ask(method, path, body, **headers))
 
     def post(self, operation: str, body: Any = None, *, key: str = "", **fields: Any) -> Any:
         """Ask for an operation: with the least body that it takes and these fields, None leaves one out."""
@@ -137,15 +126,6 @@ class Customer:
             return b"".join(answer.streaming_content)  # type: ignore[arg-type]
         finally:
             answer.close()
-
-    @property
-    def balance(self) -> int:
-        assert self.user
-        return ledger.balance(self.user.pk)
-
-    @property
-    def given(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     @staticmethod
     def _checked(path: str, answer: Any) -> Any:

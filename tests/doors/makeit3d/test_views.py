@@ -15,7 +15,7 @@ from config.models import User
 from credits import ledger
 from generation.models import Item, ItemStatus
 from tests.doors.makeit3d.desk import Customer, item_of
-from tests.doors.visuals.desk import assert_no_vendor
+from tests.doors.visuals.desk import rows
 
 pytestmark = pytest.mark.django_db
 
@@ -36,15 +36,6 @@ SPENT = """
 SELECT operation_type, COUNT(*) AS uses, -SUM(credits_amount) AS credits, SUM(operation_cost_usd) AS usd
 FROM credit_transactions WHERE transaction_type = 'usage' GROUP BY operation_type
 """
-
-
-def rows(sql: str, *values: Any) -> list[dict[str, Any]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        names = [column.name for column in cursor.description]
-        found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    assert_no_vendor(str(found))
-    return found
 
 
 def test_a_picture_is_a_row_of_images(alices: Customer) -> None:

@@ -7,17 +7,14 @@ documented fields, no vendor's name. `work()` plays the worker in this thread un
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import pytest
-from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 from PIL import Image
-from rest_framework_simplejwt.tokens import AccessToken
 
 from config.models import User
 from credits import ledger
@@ -27,7 +24,7 @@ from generation.claim import claim
 from generation.doors.poses import answers, record_answers
 from generation.models import Asset, Attempt, Item, ItemStatus, LibraryPose, PoseCategory, PoseProject, Request
 from providers.models import Lane
-from tests.doors.visuals.desk import assert_documented, assert_no_vendor, assert_problem
+from tests.doors.visuals.desk import Caller, assert_documented, assert_no_vendor, assert_problem
 
 API = "/api/apps/pose-generator"
 AVATARS = "/api/apps/avatar-creator/avatars"
@@ -101,23 +98,13 @@ def statuses_of(method: str, path: str) -> set[str]:
     return next(told for verb, known, told in _operations() if verb == method and known.fullmatch(path.split("?")[0]))
 
 
-class Customer:
+class Customer(Caller):
     """Somebody who calls the API. Each call returns Django's response; every 2xx is held against OpenAPI."""
-
-    def __init__(self, user: User | None) -> None:
-        self.user = user
-        self.token = str(AccessToken.for_user(user)) if user else ""
-        self.http = Client()
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """Call a route of this door, or one of another by its whole path."""
-        given = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        content: dict[str, Any] = {}
-        if body is not None:
-            raw = body if isinstance(body, str | bytes) else json.dumps(body)
-            content = {"data": raw, "content_type": headers.pop("content_type", "application/json")}
         whole = path if path.startswith("/") else f"{API}/{path}"
-        answer = self.http.generic(method, whole, **content, headers={**given, **headers})
+        answer = self.ask(method, whole, body, **headers)
         if answer.streaming:
             return answer
         assert_no_vendor(answer.content.decode())
@@ -191,11 +178,6 @@ class Customer:
 
     def picture(self, link: str) -> Image.Image:
         return Image.open(io.BytesIO(self.fetched(link)))
-
-    @property
-    def balance(self) -> int:
-        assert self.user
-        return ledger.balance(self.user.pk)
 
 
 def make_unlimited(user: User, quota: int, **fields: Any) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.db import DatabaseError, connection, transaction
 
 from generation.models import Request
 from tests.doors.poses.desk import AVATARS, PICTURE, Customer, change_of, make_pose, work
-from tests.doors.visuals.desk import assert_no_vendor
+from tests.doors.visuals.desk import rows
 from tests.simulator import Remote
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("simulator")]
@@ -46,15 +44,6 @@ VIEWS = [
     *("pose_generations", "generated_poses", "pose_categories", "pose_library", "pose_generator_projects"),
     *("pose_selections", "pose_requests", "avatars", "credits"),
 ]
-
-
-def rows(sql: str) -> list[dict[str, Any]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        names = [column.name for column in cursor.description]
-        found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    assert_no_vendor(str(found))
-    return found
 
 
 @pytest.fixture

@@ -11,17 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from django.test import Client
-from rest_framework_simplejwt.tokens import AccessToken
 
-from config.models import User
 from credits import ledger
 from generation import audit, chores, engine, storage
 from generation.claim import Only, claim
 from generation.doors.stories import answers
 from generation.models import Attempt, Chore, Item, ItemStatus, Request, StorySession
 from providers.models import Lane
-from tests.doors.visuals.desk import assert_documented, assert_no_vendor, assert_problem
+from tests.doors.visuals.desk import Caller, assert_documented, assert_no_vendor, assert_problem
 
 SESSION = "session456"
 DOCUMENTS = {"POST": answers.StoryAccepted, "GET": answers.StoryStatus, "PUT": answers.StoryFile}
@@ -36,20 +33,11 @@ def story(segments: int = 2, title: str = "Tides") -> str:
     )
 
 
-class Author:
+class Author(Caller):
     """Somebody who has stories drawn. Each call returns Django's response; every 200 is held against OpenAPI."""
 
-    def __init__(self, user: User) -> None:
-        self.user, self.http = user, Client()
-        self.token = str(AccessToken.for_user(user))
-
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        content: dict[str, Any] = {}
-        if body is not None:
-            raw = body if isinstance(body, str | bytes) else json.dumps(body)
-            content = {"data": raw, "content_type": headers.pop("content_type", "application/json")}
-        given = {"Authorization": f"Bearer {self.token}", **headers}
-        answer = self.http.generic(method, f"/api/{path}", **content, headers=given)
+        answer = self.ask(method, f"/api/{path}", body, **headers)
         assert_no_vendor(answer.content.decode())
         if answer.status_code == 200:
             assert_documented(answer.json(), DOCUMENTS[method]())
@@ -86,10 +74,6 @@ class Author:
         """A stored JSON file of a session."""
         found: dict[str, Any] = json.loads(storage.read(self.path(session, name)))
         return found
-
-    @property
-    def balance(self) -> int:
-        return ledger.balance(self.user.pk)
 
 
 def run_of(session: str = SESSION) -> Request:

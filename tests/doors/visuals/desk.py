@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken
 
@@ -51,21 +52,45 @@ def assert_no_vendor(text: str) -> None:
     assert not found, f"{found} in {text[:2000]}"
 
 
-class Customer:
-    """Somebody who calls the API. Each call returns Django's response; every 2xx is held against OpenAPI."""
+def rows(sql: str, *values: Any) -> list[dict[str, Any]]:
+    """What an operator's statement finds."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values or None)
+        names = [column.name for column in cursor.description]
+        found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    assert_no_vendor(str(found))
+    return found
+
+
+class Caller:
+    """Somebody who has a token, at the API of any door."""
 
     def __init__(self, user: User | None, *, token: str = "") -> None:
         self.user = user
         self.token = token or (str(AccessToken.for_user(user)) if user else "")
         self.http = Client()
 
+    @property
+    def given(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+    @property
+    def balance(self) -> int:
+        assert self.user
+        return ledger.balance(self.user.pk)
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """Call a whole path; returns Django's response."""
+        raw = body if isinstance(body, str | bytes) else json.dumps(body)
+        content = {} if body is None else {"data": raw, "content_type": headers.pop("content_type", "application/json")}
+        return self.http.generic(method, path, **content, headers={**self.given, **headers})
+
+
+class Customer(Caller):
+    """Somebody who calls the API. Each call returns Django's response; every 2xx is held against OpenAPI."""
+
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        given = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        content: dict[str, Any] = {}
-        if body is not None:
-            raw = body if isinstance(body, str | bytes) else json.dumps(body)
-            content = {"data": raw, "content_type": headers.pop("content_type", "application/json")}
-        answer = self.http.generic(method, f"{API}/{path}", **content, headers={**given, **headers})
+        answer = self.ask(method, f"{API}/{path}", body, **headers)
         assert_no_vendor(answer.content.decode())
         assert_no_vendor(str(dict(answer.headers)))
         if answer.status_code == 200:
@@ -109,11 +134,6 @@ class Customer:
     def queue(self) -> dict[str, Any]:
         document: dict[str, Any] = self.call("GET", "queue/status").json()
         return document
-
-    @property
-    def balance(self) -> int:
-        assert self.user
-        return ledger.balance(self.user.pk)
 
 
 def assert_documented(found: Any, described: Any, path: str = "") -> None:

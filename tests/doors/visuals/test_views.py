@@ -9,7 +9,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from generation.models import Item, ItemStatus
-from tests.doors.visuals.desk import Customer, assert_no_vendor, item_of
+from tests.doors.visuals.desk import Customer, item_of, rows
 
 pytestmark = pytest.mark.django_db
 
@@ -48,15 +48,6 @@ JOIN generation_queue ON generation_requests.id = generation_queue.request_id
 WHERE generation_requests.status = 'queued'
 ORDER BY generation_queue.priority_weight DESC, generation_queue.queued_at ASC LIMIT 5
 """
-
-
-def rows(sql: str) -> list[dict[str, Any]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        names = [column.name for column in cursor.description]
-        found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    assert_no_vendor(str(found))
-    return found
 
 
 def test_the_backlog_query_runs(alices: Customer) -> None:
