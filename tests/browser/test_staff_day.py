@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from django.db import connection
 from playwright.sync_api import expect
 
 from config.models import StaffAct, User
@@ -19,12 +17,11 @@ from credits.models import Account, Entry
 from generation import audit, storage
 from generation.models import Asset, AssetKind, Item
 from providers.simulator import models
-from tests.browser.watching import Watched, sign_in
+from tests.browser.watching import Watched, aside, sign_in
 from tests.pages import submit
 from tests.simulator import Remote
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
-T = TypeVar("T")
 
 
 @pytest.fixture
@@ -35,19 +32,6 @@ def watched(chromium: Any, desk: str) -> Iterator[Watched]:
     yield page
     context.close()
     assert page.faults == []
-
-
-def aside(question: Callable[[], T]) -> T:
-    """Ask the database from a thread of its own: Playwright's has an event loop, with which Django refuses."""
-
-    def ask() -> T:
-        try:
-            return question()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(ask).result()
 
 
 def confirm(page: Any, verb: str, reason: str, **fields: str) -> None:
@@ -141,6 +125,21 @@ def test_a_day_of_a_member_of_staff(
         assert re.search(rf"\b{verb}\b", trail), verb
     assert aside(lambda: StaffAct.objects.filter(verb="refund").count()) == 1
     assert aside(audit.check) == []
+
+
+def test_staff_see_the_desk_move(stella: User, alice: User, watched: Watched) -> None:
+    page = watched.page
+    sign_in(page, "stella", to="/admin/")
+    page.locator('[data-console-state="live"], [data-console-state="gap"]').wait_for()
+    other = page.context.browser.new_context(base_url=page.url)
+    customer = other.new_page()
+    sign_in(customer, "alice")
+    customer.goto("/app/make/visual")
+    customer.get_by_label("What should it show?").fill("A lighthouse on a cliff at dawn")
+    customer.get_by_role("button", name="Make it").click()
+    page.wait_for_function("Number(document.querySelector('[data-figure=\"queue.in_progress\"]').textContent) > 0")
+    page.wait_for_function("Number(document.querySelector('[data-figure=\"last_minute.succeeded\"]').textContent) > 0")
+    other.close()
 
 
 def test_a_model_is_read_for_the_viewer(stella: User, alice: User, watched: Watched, tmp_path: Path) -> None:
