@@ -1,4 +1,7 @@
-"""Every setting, in chapters. Read through `config.env`, which refuses bad values by the variable's name."""
+"""Every setting, in chapters. Read through `config.env`, which refuses bad values by the variable's name.
+
+The chapters on vendors, doors and the console's skin are files of their own beside this one.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
-from django.templatetags.static import static
 
 from config import env
-from config.banned import BANNED_WORDS
+from config.console import *  # noqa: F403
+from config.door_rules import *  # noqa: F403
 from config.doors import DOOR_CHANNELS as DOOR_CHANNELS
 from config.doors import DOORS as DOORS
 from config.embedded import paths
-from config.vendors import HUGGINGFACE as HUGGINGFACE
-from config.vendors import OPENAI as OPENAI
-from config.vendors import OPENROUTER as OPENROUTER
-from config.vendors import PROVIDER_KEYS as PROVIDER_KEYS
-from config.vendors import RECRAFT as RECRAFT
-from config.vendors import REPLICATE as REPLICATE
-from config.vendors import SECRET_NAMES as SECRET_NAMES
-from config.vendors import STABILITY as STABILITY
-from config.vendors import TRIPO as TRIPO
+from config.vendors import *  # noqa: F403
 
 BASE_DIR = env.ROOT
 
@@ -396,110 +391,6 @@ STORAGES = {
 if _store := STORAGE_PUBLIC_URL or (STORAGE_ENDPOINT_URL or "https://amazonaws.com" if STORAGE_BACKEND == "s3" else ""):
     _scheme, _host = _store.split("/")[0], _store.split("/")[2]
     _directives["img-src"] += [f"{_scheme}//{_host}", f"{_scheme}//*.{_host}"]
-
-# --- Visual-generation door ----------------------------------------------------------------------
-
-VISUAL_RATE_LIMIT = env.integer("VISUAL_RATE_LIMIT", 100, low=0)
-VISUAL_RATE_WINDOW_S = env.integer("VISUAL_RATE_WINDOW", 900, low=1)
-VISUAL_SECONDS_PER_REQUEST = env.integer("VISUAL_SECONDS_PER_REQUEST", 30, low=1)
-VISUAL_PROVIDER_ORDER = env.words("VISUAL_PROVIDER_ORDER", ["openai", "stability", "replicate", "huggingface"])
-VISUAL_RUNNING_CANCEL_REFUND = env.choice("VISUAL_RUNNING_CANCEL_REFUND", "confirmed", ("never", "confirmed", "always"))
-VISUAL_RETRY_BASE_S = env.integer("RETRY_DELAY_MS", 10000, low=0) / 1000
-VISUAL_RETRY_CAP_S = env.integer("RETRY_DELAY_MAX_MS", 300000, low=0) / 1000
-VISUAL_CALL_TIMEOUT_S = env.number("VISUAL_CALL_TIMEOUT_S", 300.0)
-
-# --- Inputs behind links -------------------------------------------------------------------------
-
-# Whose links a request may be made from, beside our own: `project.supabase.co` and `*.example.com` are asked over
-# https at public addresses; an origin such as `http://minio:9000` is trusted whole, private address and all.
-INPUT_ASSET_ALLOWED_HOSTS = env.hosts("INPUT_ASSET_ALLOWED_HOSTS")
-INPUT_FETCH_TIMEOUT_S = env.number("INPUT_FETCH_TIMEOUT_S", 30.0)
-
-# --- MakeIt3D door -------------------------------------------------------------------------------
-
-MAKEIT3D_MAX_MODEL_BYTES = env.integer("MAKEIT3D_MAX_MODEL_BYTES", 100 * 1024 * 1024, low=1024)
-# Of one person and route, in any 60 seconds; 0 is no limit. The routes that make things have their own in the
-# door's catalogue: MAKEIT3D_PER_MINUTE=text-to-image=10,upscale=0 changes some of them.
-MAKEIT3D_PER_MINUTE = env.counts("MAKEIT3D_PER_MINUTE")
-MAKEIT3D_READS_PER_MINUTE = env.integer("MAKEIT3D_READS_PER_MINUTE", 120, low=0)
-MAKEIT3D_UPLOADS_PER_MINUTE = env.integer("MAKEIT3D_UPLOADS_PER_MINUTE", 30, low=0)
-MAKEIT3D_CALL_TIMEOUT_S = env.number("MAKEIT3D_CALL_TIMEOUT_S", 300.0)
-# From the first start to the end of all tries; what is not made by then fails and is refunded.
-MAKEIT3D_DEADLINE_S = env.integer("MAKEIT3D_DEADLINE_S", 1800, low=1)
-MAKEIT3D_RETRY_BASE_S = env.number("MAKEIT3D_RETRY_BASE_S", 5.0)
-
-# --- Story-images door ---------------------------------------------------------------------------
-
-STORY_MAX_PARALLEL_SEGMENTS = env.integer("STORY_MAX_PARALLEL_SEGMENTS", 8, low=1, high=50)
-# A picture with text in it is drawn anew at once; true asks the checker again before, and takes any clean answer.
-STORY_REASK_ON_TEXT = env.boolean("STORY_REASK_ON_TEXT", False)
-# After so many failures in a row a picture is drawn by the fallback model.
-STORY_FALLBACK_AFTER = env.integer("STORY_FALLBACK_AFTER", 2, low=1)
-# Pauses before another pass: full jitter of base * 2^n seconds, at most cap; after a rate limit likewise.
-STORY_RETRY_BASE_S = env.number("STORY_RETRY_BASE_S", 2.0)
-STORY_RETRY_CAP_S = env.number("STORY_RETRY_CAP_S", 15.0)
-STORY_RATE_LIMIT_BASE_S = env.number("STORY_RATE_LIMIT_BASE_S", 5.0)
-STORY_RATE_LIMIT_CAP_S = env.number("STORY_RATE_LIMIT_CAP_S", 60.0)
-STORY_RATE_LIMIT_STARTS = env.integer("STORY_RATE_LIMIT_STARTS", 5, low=1)
-# How long one picture may be at its provider.
-STORY_PARK_S = env.number("STORY_PARK_S", 300.0, low=1.0)
-
-# --- Pose-generator door -------------------------------------------------------------------------
-
-POSE_RATE_LIMIT = env.integer("POSE_RATE_LIMIT", 5, low=0)
-POSE_RATE_WINDOW_S = env.integer("POSE_RATE_WINDOW", 60, low=1)
-# Changes of backgrounds, and exports that are made while their caller waits.
-POSE_CHANGES_PER_MINUTE = env.integer("POSE_CHANGES_PER_MINUTE", 30, low=0)
-POSE_EXPORTS_PER_MINUTE = env.integer("POSE_EXPORTS_PER_MINUTE", 30, low=0)
-# What people are told to wait for each pose.
-POSE_SECONDS_PER_POSE = env.integer("POSE_SECONDS_PER_POSE", 30, low=1)
-POSE_CALL_TIMEOUT_S = env.number("POSE_CALL_TIMEOUT_S", 300.0)
-# A pose's control picture: the map of its skeleton, or its mannequin for models that see shapes and no skeletons.
-POSE_CONTROL_PICTURE = env.choice("POSE_CONTROL_PICTURE", "map", ("map", "mannequin"))
-# Who makes a pose from its map, who from words alone, who cuts figures out, who repaints the seam.
-POSE_PROVIDER_ORDER = env.words("POSE_PROVIDER_ORDER", ["replicate", "stability"])
-POSE_TEXT_PROVIDER_ORDER = env.words("POSE_TEXT_PROVIDER_ORDER", ["huggingface", "replicate", "stability", "openai"])
-POSE_CUT_OUT_PROVIDER_ORDER = env.words("POSE_CUT_OUT_PROVIDER_ORDER", ["stability", "recraft"])
-POSE_SEAM_PROVIDER_ORDER = env.words("POSE_SEAM_PROVIDER_ORDER", ["replicate", "stability", "recraft"])
-POSE_INPAINT_SEAM = env.boolean("POSE_INPAINT_SEAM", True)
-# What a provider's content filter refuses is not given back, unless this says so.
-POSE_REFUND_FILTERED = env.boolean("POSE_REFUND_FILTERED", False)
-POSE_BANNED_WORDS = env.words("POSE_BANNED_WORDS", BANNED_WORDS)
-
-# --- Console -------------------------------------------------------------------------------------
-
-# Dates as staff read them: a day clock of 24 hours, short enough for a column.
-FORMAT_MODULE_PATH = "config.formats"
-UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": "Atelier",
-    "SITE_HEADER": "Atelier",
-    "SITE_SUBHEADER": "The desk",
-    "SITE_SYMBOL": "brush",
-    "SITE_URL": "/app/",
-    "SHOW_HISTORY": False,
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("icon.svg")}],
-    "ENVIRONMENT": "generation.admin.desk.badge",
-    "DASHBOARD_CALLBACK": "generation.admin.desk.fill",
-    "STYLES": [lambda request: static("console.css")],
-    "SCRIPTS": [lambda request: static("names.js")],
-    "SIDEBAR": {"navigation": "generation.admin.menu.navigation"},
-    # The dashboard's accent, so that both look like one house.
-    "COLORS": {
-        "primary": {
-            "50": "oklch(97% .014 42)",
-            "100": "oklch(94% .032 42)",
-            "200": "oklch(88% .065 42)",
-            "300": "oklch(80% .105 42)",
-            "400": "oklch(71% .15 41)",
-            "500": "oklch(62% .17 39)",
-            "600": "oklch(53% .16 37)",
-            "700": "oklch(46% .14 36)",
-            "800": "oklch(39% .115 36)",
-            "900": "oklch(34% .092 36)",
-            "950": "oklch(23% .065 34)",
-        },
-    },
-}
 
 # --- Logs ----------------------------------------------------------------------------------------
 
