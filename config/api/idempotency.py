@@ -157,7 +157,7 @@ def read_key(header: str | None) -> str | None:
 def fingerprint_of(body: Any) -> str:
     """SHA-256 of the body in canonical JSON: the same for the same values in any order and spacing."""
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
 
 
 def _look(scope: _Scope, beside: sql.Asker | None = None) -> tuple[str, int, str] | None:

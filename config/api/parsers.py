@@ -19,8 +19,9 @@ DEEPEST = 32
 class AnyJSONParser(BaseParser):
     """415 for forms and files, 413 beyond the limit, 400 MALFORMED_JSON for all else that is no JSON object.
 
-    A view may set `body_limit_bytes`. An urlencoded body that begins like an object is read as JSON:
-    that is what curl sends when it is told no content type.
+    A view may set `body_limit_bytes`, and `judges_all_text` when it stores no text that it has not looked at itself:
+    then NUL and halves of surrogate pairs come through to it. An urlencoded body that begins like an object is read as
+    JSON: that is what curl sends when it is told no content type.
     """
 
     media_type = "*/*"
@@ -37,11 +38,12 @@ class AnyJSONParser(BaseParser):
         body = _read(stream, parser_context or {})
         if media_type == "application/x-www-form-urlencoded" and not body.lstrip().startswith(b"{"):
             raise UnsupportedMediaType(media_type)
-        return read_object(body)
+        view = (parser_context or {}).get("view")
+        return read_object(body, any_text=getattr(view, "judges_all_text", False))
 
 
-def read_object(body: bytes) -> dict[str, Any]:
-    """Parse one JSON object. Raises ApiError 400 MALFORMED_JSON."""
+def read_object(body: bytes, *, any_text: bool = False) -> dict[str, Any]:
+    """Parse one JSON object. any_text: also what no row could hold. Raises ApiError 400 MALFORMED_JSON."""
     try:
         value = json.loads(body.decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
@@ -52,7 +54,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     # so that most bodies are not walked at all.
     if body.count(b"[") + body.count(b"{") > DEEPEST and _is_deeper(value, DEEPEST):
         raise _malformed(f"The body is nested deeper than {DEEPEST} levels.")
-    if b"\\u" in body and not _is_storable(value):
+    if not any_text and b"\\u" in body and not _is_storable(value):
         raise _malformed("The body holds a character that no text may hold: NUL, or half of a surrogate pair.")
     return value
 

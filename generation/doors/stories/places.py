@@ -24,7 +24,8 @@ SEGMENTS, CONFIG, DIAGRAM, STATUS, REPORT = (
 LONGEST_PATH, LONGEST_PART = 600, 255
 SCHEME = "s3://"
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
+# Half of a surrogate pair is no character at all.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]")
 
 
 @dataclass(frozen=True)

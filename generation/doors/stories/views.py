@@ -35,6 +35,8 @@ FILE_NAME = OpenApiParameter(
 
 
 class ProcessView(APIView):
+    judges_all_text = True
+
     @extend_schema(
         operation_id="story_process",
         tags=TAGS,

@@ -195,6 +195,8 @@ def test_oddities_of_the_file_are_told_as_warnings(alices: Author) -> None:
         ({"session_id": "a b", "s3_path": 7}, [("session_id", "INVALID_ID"), ("s3_path", "INVALID")]),
         ({"session_id": "..", "s3_path": "x"}, [("session_id", "INVALID_ID")]),
         ({"session_id": "ü", "s3_path": "x"}, [("session_id", "INVALID_ID")]),
+        ({"session_id": "a\0", "s3_path": "x"}, [("session_id", "INVALID_ID")]),
+        ({"session_id": "\ud800", "s3_path": "x"}, [("session_id", "INVALID_ID")]),
         ({"session_id": "a" * 129, "s3_path": "x"}, [("session_id", "INVALID_ID")]),
         ({"session_id": "s", "s3_path": "x", "options": []}, [("options", "INVALID")]),
         (
@@ -223,6 +225,8 @@ def test_a_body_is_checked_whole(alices: Author, body: Any, faults: list[tuple[s
         ("/users/{me}/session456/x.md", 400, "INVALID_S3_PATH"),
         ("users/{me}/session456/a\\b.md", 400, "INVALID_S3_PATH"),
         ("users/{me}/session456/a\nb.md", 400, "INVALID_S3_PATH"),
+        ("users/{me}/session456/a\0b.md", 400, "INVALID_S3_PATH"),
+        ("users/{me}/session456/a\ud800b.md", 400, "INVALID_S3_PATH"),
         ("users/{me}/session456/.md", 400, "INVALID_S3_PATH"),
         ("users/{me}/x.md", 400, "INVALID_S3_PATH"),
         ("others/{me}/session456/x.md", 400, "INVALID_S3_PATH"),
@@ -340,6 +344,12 @@ def test_a_repeat_with_the_same_key_gets_the_first_answer_also_after_the_files_a
     assert (alices.balance, Request.objects.count()) == (98, 1)
     other = alices.start(key="a-key-of-mine", num_images=1)
     assert (other.status_code, other.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+
+def test_what_is_ignored_may_hold_any_text(alices: Author) -> None:
+    alices.put("segments.md", story(1))
+    assert alices.start(key="a-key-of-mine", note="\ud800 and \0").status_code == 200
+    assert alices.start(key="a-key-of-mine", note="\ud800 and \0").headers["Idempotency-Replayed"] == "true"
 
 
 # --- The first status.json cannot be written -----------------------------------------------------
