@@ -186,7 +186,8 @@ def submit_change(item: Item, shown: Item, background: Background, fetched: list
     """
     _work_in(UUID(item.request.group))
     original, wanted = present.key_of(item, "generate"), list(present.export_keys(shown))
-    planned = plan.plan_change(item, original, background, wanted, pricing.quote(BACKGROUND_PRICE))
+    quote, is_unlimited = pricing.quote(BACKGROUND_PRICE), ledger.has_unlimited(item.owner_id)
+    planned = plan.plan_change(item, original, background, wanted, quote, is_unlimited=is_unlimited)
     try:
         with transaction.atomic():
             order = engine.submit(planned)

@@ -156,10 +156,18 @@ def _plan_pose(
     )
 
 
-def plan_change(pose: Item, original_key: str, background: Background, exports: Sequence[str], quote: Quote) -> Plan:
+def plan_change(
+    pose: Item,
+    original_key: str,
+    background: Background,
+    exports: Sequence[str],
+    quote: Quote,
+    *,
+    is_unlimited: bool = False,
+) -> Plan:
     """Plan another background for a finished pose. The change is all there is to pay for, so its failure is the item's.
 
-    Raises OperationUnavailable.
+    is_unlimited: of somebody in the unlimited tier, who pays for it and goes first. Raises OperationUnavailable.
     """
     change_id, pose_id = uuid4(), pose.public_id
     behind = chain.before(background, original_key)
@@ -176,6 +184,7 @@ def plan_change(pose: Item, original_key: str, background: Background, exports: 
                 public_id=str(change_id),
                 steps=(*behind, *chain.finish(behind, place, exports, pose.params["figure"], is_change=True)),
                 prompt=background.prompt,
+                priority="high" if is_unlimited else "normal",
                 params={
                     "poseId": pose_id,
                     "generationId": str(pose.request_id),

@@ -261,11 +261,12 @@ def test_two_changes_at_once_are_one(alices: Customer, settings: Any) -> None:
     assert alices.balance == 60
 
 
-def test_unlimited_users_pay_for_changes_too(alices: Customer, alice: User) -> None:
+def test_unlimited_users_pay_for_changes_too_and_go_first(alices: Customer, alice: User) -> None:
     make_unlimited(alice, 5)
     pose = alices.finished_pose()
     assert alices.balance == 100
     assert alices.change(pose["id"], **BLUE).json()["creditBalance"] == 90
+    assert change_of(pose["id"]).weight == pose_item(pose["id"]).weight == 100
 
 
 def test_too_few_credits_change_nothing(make_customer: Any) -> None:
