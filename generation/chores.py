@@ -9,14 +9,14 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import Q
+from django.db import connection
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from config.api import sql
 from generation import audit, engine, prune, storage
 from generation.admin import bulk
-from generation.models import Chore, Request
+from generation.models import Chore, Request, rows
 
 log = logging.getLogger(__name__)
 
@@ -84,18 +84,22 @@ def do_next() -> bool:
     return True
 
 
+_TAKE = f"""
+UPDATE generation_chore AS c SET fence = fence + 1, tries = tries + 1, lease_until = %(until)s
+ WHERE id = (SELECT id FROM generation_chore
+              WHERE done_at IS NULL AND run_after <= %(now)s AND (lease_until IS NULL OR lease_until < %(now)s)
+              ORDER BY run_after LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING {rows.columns_of(Chore, "c")}
+"""  # noqa: S608 names of columns
+
+
 def _take() -> Chore | None:
+    """Take the chore that is due longest. One query, which every thread asks before it goes."""
     now = timezone.now()
-    with transaction.atomic():
-        free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
-        due = Chore.objects.filter(free, done_at__isnull=True, run_after__lte=now).order_by("run_after")
-        chore = due.select_for_update(skip_locked=True).first()
-        if chore is not None:
-            chore.fence += 1
-            chore.tries += 1
-            chore.lease_until = now + timedelta(seconds=LEASE_S)
-            chore.save(update_fields=["fence", "tries", "lease_until"])
-        return chore
+    with sql.cursor() as cursor:
+        cursor.execute(_TAKE, {"now": now, "until": now + timedelta(seconds=LEASE_S)})
+        row = cursor.fetchone()
+        return rows.read(Chore, [column.name for column in cursor.description], row) if row else None
 
 
 def _put_back(chore: Chore, error: Exception) -> None:

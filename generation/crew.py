@@ -70,14 +70,15 @@ class Crew:
 
     def _work_while_there_is_some(self) -> None:
         while not self.stopping.is_set():
-            if self._is_time_for_others():
-                engine.poll()
-                chores.do_next()
-            taken = claim(1, only=self.only)
+            # One question instead of three: most threads that look find that others have taken what there was.
+            ahead = engine.ahead(1)
+            if self._is_time_for_others() and (ahead.polls and engine.poll()) | (ahead.chores and chores.do_next()):
+                continue  # there may be more to claim now
+            taken = claim(1, only=self.only) if ahead.items else []
             if taken:
                 self._work(taken[0])
                 self._finish(taken[0].item)
-            elif not engine.poll() and not chores.do_next():
+            elif not (ahead.polls and engine.poll()) and not (ahead.chores and chores.do_next()):
                 return
 
     def _is_time_for_others(self) -> bool:

@@ -30,17 +30,16 @@ from generation.engine.staff import (
     retry_now,
     set_cap,
 )
-from generation.engine.sweeping import due, next_due, release_due, sweep
+from generation.engine.sweeping import ahead, release_due, sweep
 from generation.engine.working import work
 
 __all__ = [
+    "ahead",
     "cancel",
     "cancel_at_vendor",
-    "due",
     "erase",
     "erase_files",
     "hold",
-    "next_due",
     "pause",
     "poll",
     "probe",

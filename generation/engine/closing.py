@@ -6,21 +6,22 @@ id, account. The credits that an end gives back move in the transaction that end
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Q
 
+from config.api import sql
 from credits import ledger
 from generation import events, queue, states
 from generation.claim import fair_rank
 from generation.engine.again import survives_restart
 from generation.engine.attempts import end_attempt
 from generation.events import Change
-from generation.models import Chore, EventKind, HoldReason, Item, ItemStatus, Outcome, Request
+from generation.models import Chore, EventKind, HoldReason, Item, ItemStatus, Outcome, Request, rows
 from providers.errors import ProviderError
 
 
@@ -34,9 +35,19 @@ class Failure:
     refundable: bool = True
 
 
+_LOCKED = f"""
+SELECT {rows.columns_of(Item, "i")} FROM generation_item AS i WHERE id = %s AND request_id = %s FOR UPDATE
+"""  # noqa: S608 names of columns
+
+
 def locked(change: Change, item_id: int) -> Item:
-    """Read an item of this change under its row lock. One query."""
-    return Item.objects.select_for_update().get(pk=item_id, request_id=change.request_id)
+    """Read an item of this change under its row lock. Raises LookupError when its request has no such. One query."""
+    with sql.cursor() as cursor:
+        cursor.execute(_LOCKED, [item_id, change.request_id])
+        row = cursor.fetchone()
+        if row is None:
+            raise LookupError(f"no item {item_id} of request {change.request_id}")
+        return rows.read(Item, [column.name for column in cursor.description], row)
 
 
 def fail(change: Change, item: Item, why: Failure, *, quarantine: bool = False) -> int:
@@ -167,16 +178,20 @@ def told_beside(request_id: UUID, group: str = "") -> dict[str, str]:
 
 def item_ended(change: Change, item: Item) -> None:
     """Let the next bundle begin when this was the last open item of its own, and close the request likewise."""
-    bundle_ended = item.bundle is None or not _is_open(change, item.bundle)
-    if item.bundle is not None and bundle_ended:
+    found = _statuses(change)
+    bundle_ended = item.bundle is None or found.isdisjoint((item.bundle, status) for status in states.OPEN)
+    if item.bundle is not None and bundle_ended and any(status == ItemStatus.HELD for _, status in found):
         release_bundles(change)
-    close_if_done(change)
+    _close_if_done(change, {status for _, status in found})
     if change.is_mirrored and bundle_ended:
         mirror_later(change.request_id, change.next_seq, change.now)
 
 
-def _is_open(change: Change, bundle: int) -> bool:
-    return Item.objects.filter(request_id=change.request_id, bundle=bundle, status__in=states.OPEN).exists()
+def _statuses(change: Change) -> set[tuple[int | None, str]]:
+    """In which bundles of the request items stand in which states. One query."""
+    with sql.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT bundle, status FROM generation_item WHERE request_id = %s", [change.request_id])
+        return set(cursor.fetchall())
 
 
 def mirror_later(request_id: UUID, seq: int, at: datetime) -> None:
@@ -198,11 +213,8 @@ def mirror_later(request_id: UUID, seq: int, at: datetime) -> None:
     queue.ring_after_commit(1)
 
 
-def close_if_done(change: Change) -> None:
-    """Close the request when no item of it is open. One query, two when it closes."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT DISTINCT status FROM generation_item WHERE request_id = %s", [change.request_id])
-        has = {status for (status,) in cursor.fetchall()}
+def _close_if_done(change: Change, has: Set[str]) -> None:
+    """Close the request when no item of it is open; `has`: the states in which its items stand."""
     if has.isdisjoint(states.OPEN):
         succeeded, failed = ItemStatus.SUCCEEDED in has, ItemStatus.FAILED in has
         arrow = states.COMPLETE if succeeded else states.GIVE_UP if failed else states.CALL_OFF

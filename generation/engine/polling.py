@@ -14,15 +14,15 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
-from django.db.models.functions import Now
 from django.utils import timezone
 
+from config.api import sql
 from generation import events, lanes, queue, states
 from generation.claim import Claim
 from generation.engine import closing, judging, stumbling
 from generation.engine.attempts import Gone, end_attempt
 from generation.engine.keeping import park
-from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome, Stage
+from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome, Stage, rows
 from providers import registry
 from providers.base import Call, Made, Pending, Ready
 from providers.errors import NetworkError, ProviderError, ProviderTimeout, RateLimited
@@ -117,7 +117,11 @@ def _spare(asked: Attempt, others: Sequence[Parked], error: ProviderError) -> No
 def _leave(others: Sequence[Parked]) -> None:
     """Let calls that this round did not come to be asked about at once, by other threads or by this one later."""
     if others:
-        Attempt.objects.filter(pk__in=[one.attempt.pk for one in others], ended_at__isnull=True).update(poll_at=Now())
+        with sql.cursor() as cursor:
+            cursor.execute(
+                "UPDATE generation_attempt SET poll_at = statement_timestamp() WHERE id = ANY(%s) AND ended_at IS NULL",
+                [[one.attempt.pk for one in others]],
+            )
         connection.close()
         queue.ring(-(-len(others) // FEW))
 
@@ -143,7 +147,7 @@ WITH due AS MATERIALIZED (
     FROM due WHERE a.id = due.id
     RETURNING {", ".join(f"a.{name}" for name in _ASKED)}
 )
-SELECT i.*, {", ".join(f"taken.{name} AS asked_{name}" for name in _ASKED)}
+SELECT {", ".join(f"taken.{name}" for name in _ASKED)}, {rows.columns_of(Item, "i")}
 FROM taken JOIN generation_item i ON i.id = taken.item_id ORDER BY taken.id
 """  # noqa: S608 no value
 
@@ -151,13 +155,11 @@ FROM taken JOIN generation_item i ON i.id = taken.item_id ORDER BY taken.id
 def _take() -> list[Parked]:
     """Take the due attempts of the provider that waits longest, by one query. Their poll_at moves on, so others skip
     them."""
-    items = Item.objects.raw(_TAKE, {"most": MOST_PER_ROUND, "few": FEW, "burst_s": BURST_S, "round_s": ROUND_S})
-    return [Parked(_attempt_of(item), item) for item in items]
-
-
-def _attempt_of(item: Item) -> Attempt:
-    values = [getattr(item, f"asked_{name}") for name in _ASKED]
-    return Attempt.from_db(item._state.db, _ASKED, values)
+    with sql.cursor() as cursor:
+        cursor.execute(_TAKE, {"most": MOST_PER_ROUND, "few": FEW, "burst_s": BURST_S, "round_s": ROUND_S})
+        found = cursor.fetchall()
+        columns = [column.name for column in cursor.description] if found else []
+    return [Parked(rows.read(Attempt, _ASKED, row), rows.read(Item, columns, row, after=len(_ASKED))) for row in found]
 
 
 def _call(one: Parked) -> Call:
@@ -229,7 +231,7 @@ def _fetch(one: Parked, *, goes_on: bool = False, gives_up: bool = False) -> Cla
             return None
         item.fence, item.status, item.lease_until = item.fence + 1, ItemStatus.RUNNING, lease
         again = {"stage": Stage.SENT, "remote_id": "", "poll_at": None} if goes_on else {}
-        Attempt.objects.filter(pk=one.attempt.pk).update(fence=item.fence, **again)
+        change.alter(Attempt, one.attempt.pk, fence=item.fence, **again)
         if gives_up:
             closing.cancel_at_vendor_later(change, one.attempt.pk)
     return Claim(item, one.attempt.pk, item.fence)
@@ -301,7 +303,7 @@ def _write(pending: Mapping[int, tuple[Parked, Pending]]) -> None:
     """Write what changed in one statement: when to ask again, and how far each item is. Progress never falls."""
     if not pending:
         return
-    rows = [
+    news = [
         (attempt_id, answer.poll_after_s, one.item.progress_at(one.attempt.step, answer.progress or 0))
         for attempt_id, (one, answer) in pending.items()
     ]
@@ -309,9 +311,9 @@ def _write(pending: Mapping[int, tuple[Parked, Pending]]) -> None:
         cursor.execute(
             _WRITE,
             {
-                "attempts": [row[0] for row in rows],
-                "waits": [row[1] for row in rows],
-                "progress": [row[2] for row in rows],
+                "attempts": [one[0] for one in news],
+                "waits": [one[1] for one in news],
+                "progress": [one[2] for one in news],
                 "kind": EventKind.PROGRESS,
             },
         )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
@@ -19,6 +20,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from config.api import sql
 from generation import events, lanes
 from generation.claim import fair_rank
 from generation.engine import closing, leases, parts
@@ -223,32 +225,42 @@ def _try_lock(number: int) -> Iterator[bool]:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK_SPACE, number])
 
 
-def due(most: int) -> int:
-    """Count what a thread could do now, up to `most`: claimable items, polls, chores. One query.
+# The first of each index, so that this stays cheap however much waits.
+_AHEAD = """
+SELECT (SELECT count(*) FROM (SELECT 1 FROM generation_item WHERE status = 'QUEUED' LIMIT %(most)s) AS items),
+       EXISTS (SELECT 1 FROM generation_attempt
+               WHERE stage = 'ACCEPTED' AND ended_at IS NULL AND poll_at <= statement_timestamp()),
+       EXISTS (SELECT 1 FROM generation_chore
+               WHERE done_at IS NULL AND run_after <= statement_timestamp()
+                 AND (lease_until IS NULL OR lease_until < statement_timestamp())),
+       extract(epoch FROM (SELECT min(run_after) FROM generation_item WHERE status = 'HELD' AND hold_reason = 'retry')
+               - statement_timestamp())::float8,
+       extract(epoch FROM (SELECT min(poll_at) FROM generation_attempt WHERE stage = 'ACCEPTED' AND ended_at IS NULL)
+               - statement_timestamp())::float8
+"""
 
-    Counts items behind full lanes too; a thread that finds nothing goes again.
+
+@dataclass(frozen=True)
+class Ahead:
+    """What a thread could do now, and in how many seconds the next retry and the next poll fall due, if there is one.
+
+    items: how many wait to be claimed, counted up to a number; those behind full lanes too, so a thread may find none.
     """
-    if most < 1:
-        return 0
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT LEAST(%(most)s,"
-            " (SELECT count(*) FROM (SELECT 1 FROM generation_item WHERE status = 'QUEUED' LIMIT %(most)s) AS items)"
-            " + (EXISTS (SELECT 1 FROM generation_attempt WHERE stage = 'ACCEPTED' AND ended_at IS NULL"
-            "            AND poll_at <= now()))::int"
-            " + (EXISTS (SELECT 1 FROM generation_chore WHERE done_at IS NULL AND run_after <= now()"
-            "            AND (lease_until IS NULL OR lease_until < now())))::int)",
-            {"most": most},
-        )
-        return int(cursor.fetchone()[0])
+
+    items: int
+    polls: bool
+    chores: bool
+    retry_in_s: float | None
+    poll_in_s: float | None
+
+    @property
+    def things(self) -> int:
+        """For how many threads there is something."""
+        return self.items + self.polls + self.chores
 
 
-def next_due() -> datetime | None:
-    """Say when the next retry or poll falls due, so that a worker can look then. Two queries."""
-    held = Item.objects.filter(status=ItemStatus.HELD, hold_reason=HoldReason.RETRY)
-    parked = Attempt.objects.filter(stage=Stage.ACCEPTED, ended_at__isnull=True, poll_at__isnull=False)
-    times = [
-        held.order_by("run_after").values_list("run_after", flat=True).first(),
-        parked.order_by("poll_at").values_list("poll_at", flat=True).first(),
-    ]
-    return min((at for at in times if at), default=None)
+def ahead(most: int) -> Ahead:
+    """Look what there is to do; items are counted up to `most`. One query."""
+    with sql.cursor() as cursor:
+        cursor.execute(_AHEAD, {"most": max(0, most)})
+        return Ahead(*cursor.fetchone())

@@ -1,4 +1,4 @@
-"""Insert and update single rows by plain statements: what each item's life is made of.
+"""Insert, update and read single rows by plain statements: what each item's life is made of.
 
 The ORM compiles each statement anew, which costs several times what PostgreSQL takes to run it.
 """
@@ -9,11 +9,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db.models import AutoField, Model
+from django.db.models import AutoField, JSONField, Model
 
 from config.api import sql
+
+M = TypeVar("M", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,10 @@ NOW: Any = Sql("statement_timestamp()")
 
 
 def update(model: type[Model], pk: Any, *, to: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> bool:
-    """Change one row `to` these columns, if it still holds what is `given`: a value, or one of a tuple. One query."""
+    """Change one row `to` these columns, if it still holds what is `given`: a value, one of a tuple, or None for none.
+
+    One query.
+    """
     values: dict[str, Any] = {}
     statement = _altering(Altered(model, pk, to), values, given or {})
     with sql.cursor() as cursor:
@@ -84,16 +89,42 @@ def update(model: type[Model], pk: Any, *, to: Mapping[str, Any], given: Mapping
 def _altering(one: Altered, values: dict[str, Any], given: Mapping[str, Any] | None = None) -> str:
     """Spell the change of one row and add its values to `values`."""
     changes = ", ".join(f'"{column}" = {_spelled(value, values)}' for column, value in one.to.items())
-    guards = "".join(f' AND "{column}" = {_any_of(value, values)}' for column, value in (given or {}).items())
+    guards = "".join(f' AND "{column}" {_any_of(value, values)}' for column, value in (given or {}).items())
     meta = one.model._meta
     key = _named(one.pk, values)
     return f'UPDATE "{meta.db_table}" SET {changes} WHERE true{guards} AND {meta.pk.column} = {key}'  # noqa: S608 no value
 
 
 def _any_of(value: Any, values: dict[str, Any]) -> str:
+    if value is None:
+        return "IS NULL"
     if isinstance(value, tuple):
-        return f"ANY({_named([str(one) for one in value], values)})"
-    return _spelled(value, values)
+        return f"= ANY({_named([str(one) for one in value], values)})"
+    return f"= {_spelled(value, values)}"
+
+
+def columns_of(model: type[Model], table: str) -> str:
+    """Name all columns of a model for a statement that `read` reads. A prepared `*` would fail once one is added."""
+    return ", ".join(f'{table}."{field.column}"' for field in model._meta.concrete_fields)
+
+
+def read(model: type[M], columns: Sequence[str], row: Sequence[Any], *, after: int = 0) -> M:
+    """Make an instance of a row that holds its columns, all or some, behind `after` others; the rest is deferred."""
+    attributes, places = _reading(model, tuple(columns[after:]))
+    values = [
+        json.loads(value) if is_json and value is not None else value
+        for value, is_json in ((row[after + place], is_json) for place, is_json in places)
+    ]
+    return model.from_db("default", attributes, values)
+
+
+@cache
+def _reading(model: type[Model], columns: tuple[str, ...]) -> tuple[list[str], list[tuple[int, bool]]]:
+    """The attributes of a model in its order, where each stands among the columns, and whether it comes as JSON."""
+    fields = [one for one in model._meta.concrete_fields if one.column in columns]
+    return [one.attname for one in fields], [
+        (columns.index(str(one.column)), isinstance(one, JSONField)) for one in fields
+    ]
 
 
 def _into(group: Sequence[Model], values: dict[str, Any]) -> str:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisAway
 
 from config.models import User
 from generation import engine, queue
 from generation.figures import figures
-from tests.generation.support import fresh, make_plan, submit, submit_one, work_until_quiet, work_while_due
+from generation.models import Attempt, Chore
+from tests.generation.support import (
+    HUGGINGFACE,
+    fresh,
+    make_plan,
+    submit,
+    submit_one,
+    take,
+    work_until_quiet,
+    work_while_due,
+)
 from tests.simulator import Remote
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -95,19 +107,34 @@ def test_with_redis_away_a_submit_is_a_success(
 # --- What is due -------------------------------------------------------------------------------------
 
 
-def test_what_is_due_is_counted_up_to_what_can_be_done(alice: User, vendors: Remote) -> None:
-    assert engine.due(5) == 0
-    assert engine.next_due() is None
+def test_what_waits_is_counted_up_to_what_can_be_done(alice: User, vendors: Remote) -> None:
+    nothing = engine.ahead(5)
+    assert (nothing.things, nothing.retry_in_s, nothing.poll_in_s) == (0, None, None)
     submit(alice, 3)
-    assert (engine.due(2), engine.due(5), engine.due(0)) == (2, 3, 0)
+    assert [engine.ahead(most).things for most in (2, 5, 0)] == [2, 3, 0]
 
 
 def test_a_retry_says_when_it_falls_due(alice: User, vendors: Remote) -> None:
     vendors.faults("openai", "503", retry_after=30)
     item = submit_one(alice)
     work_while_due()
-    assert engine.due(5) == 0
-    assert engine.next_due() == fresh(item).run_after
+    ahead = engine.ahead(5)
+    assert (ahead.things, ahead.poll_in_s) == (0, None)
+    assert ahead.retry_in_s == pytest.approx((fresh(item).run_after - timezone.now()).total_seconds(), abs=5)
+
+
+def test_a_parked_call_and_a_chore_are_something_to_do_once_they_are_due(alice: User, vendors: Remote) -> None:
+    submit_one(alice, providers=[HUGGINGFACE])
+    engine.work(take())
+    chore = Chore.objects.create(kind="prune", run_after=timezone.now() + timedelta(seconds=60))
+    ahead = engine.ahead(5)
+    assert (ahead.polls, ahead.chores, ahead.things) == (False, False, 0)
+    assert ahead.poll_in_s is not None
+    assert 0 < ahead.poll_in_s < 60
+    Attempt.objects.update(poll_at=timezone.now())
+    Chore.objects.filter(pk=chore.pk).update(run_after=timezone.now())
+    ahead = engine.ahead(5)
+    assert (ahead.items, ahead.polls, ahead.chores, ahead.things) == (0, True, True, 2)
 
 
 # --- Counts ------------------------------------------------------------------------------------------
