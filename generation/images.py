@@ -22,6 +22,8 @@ from typing import IO, Any, BinaryIO, cast
 from django.conf import settings
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from providers import lately
+
 EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 ORIENTATION_TAG = 0x0112
 # What few doors take, by name and by how it begins; it becomes a PNG.
@@ -101,10 +103,13 @@ def check(body: BinaryIO, *, small: Small | None = None) -> Picture:
         return _checked(image, data, small)
 
 
-def check_to_keep(body: BinaryIO, *, small: Small | None = None) -> Picture | LaidDown:
-    """As `check`, and lay a big one down on disk: threads that wait for the store hold none of them in memory."""
+def check_to_keep(body: BinaryIO, *, small: Small | None = None, is_looked_at: bool = False) -> Picture | LaidDown:
+    """As `check`, and lay a big one down on disk: threads that wait for the store hold none of them in memory.
+
+    is_looked_at: a provider will be shown it next, so what lies decoded is kept for that for a while.
+    """
     with _opened(body) as (image, data):
-        picture = _checked(image, data, small)
+        picture = _checked(image, data, small, is_looked_at=is_looked_at)
         if picture.size_bytes <= HELD_BYTES:
             return picture
         file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  who takes it closes it
@@ -117,7 +122,7 @@ def check_to_keep(body: BinaryIO, *, small: Small | None = None) -> Picture | La
     return LaidDown(file, *about, picture.size_bytes, picture.sha256)
 
 
-def _checked(image: Image.Image, data: bytes, small: Small | None) -> Picture:
+def _checked(image: Image.Image, data: bytes, small: Small | None, *, is_looked_at: bool = False) -> Picture:
     made = None
     kind = "JPEG" if image.format == SEVERAL_JPEGS else str(image.format)
     turned = image.getexif().get(ORIENTATION_TAG, 1) not in (0, 1)
@@ -130,6 +135,8 @@ def _checked(image: Image.Image, data: bytes, small: Small | None) -> Picture:
     data = _without_metadata(data, kind)
     digest = hashlib.sha256(data).hexdigest()
     _last.thumbnail = (digest, small, made)
+    if is_looked_at and not turned:
+        lately.keep(digest, image.copy())
     return Picture(data, Image.MIME[kind], EXTENSIONS[kind], width, height, digest)
 
 

@@ -99,6 +99,15 @@ def small_after(item: Item) -> images.Small | None:
     return images.Small(settings.THUMBNAIL_PIXELS, _covers(item.plan_of(following)))
 
 
+def is_looked_at(item: Item) -> bool:
+    """Is what the current step leaves shown to a provider that says what it sees?"""
+    shown = f"step:{item.step_name}"
+    return any(
+        step["candidates"] and STEPS[step["name"]].kind is None and shown in (step["inputs"].get("images") or ())
+        for step in item.steps[item.step + 1 :]
+    )
+
+
 def _covers(plan: StepPlan) -> bool:
     return bool(plan.inputs.get("cover"))
 

@@ -25,8 +25,8 @@ from generation.engine import closing
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone, end_attempt
 from generation.engine.settling import PREVIEW, Along, Result, delete, left_behind, settle
-from generation.models import AssetKind, Attempt, Item, ItemStatus, Outcome, Stage
-from generation.steps import STEPS, File, Piece, kind_of, small_after
+from generation.models import AssetKind, Attempt, Item, ItemStatus, Outcome, Stage, rows
+from generation.steps import STEPS, File, Piece, is_looked_at, kind_of, small_after
 from providers.base import Made, MadeFile, Pending
 from providers.errors import AnswerLost, BadAnswer
 
@@ -45,7 +45,8 @@ def checked(claim: Claim, made: Made) -> Result:
     try:
         if "result" not in files:
             raise images.BadPicture("no file in the answer")
-        file = _judged(kind_of(item.step_name, item.step_plan.operation), files["result"], small)
+        kind = kind_of(item.step_name, item.step_plan.operation)
+        file = _judged(kind, files["result"], small, is_looked_at=is_looked_at(item))
     except (images.BadPicture, meshes.BadModel) as fault:
         for made_file in made.files:
             made_file.body.close()
@@ -56,13 +57,13 @@ def checked(claim: Claim, made: Made) -> Result:
     return Result(pieces, made.cost_usd, made.seed, made.model, made.extra.get("ignored", ()))
 
 
-def _judged(kind: AssetKind | None, made: MadeFile, small: images.Small | None) -> Piece:
+def _judged(kind: AssetKind | None, made: MadeFile, small: images.Small | None, *, is_looked_at: bool = False) -> Piece:
     if kind is None:
         raise LookupError("this step leaves no file")
     if kind is AssetKind.MODEL:
         return Piece(kind, meshes.check(made.body, made.size_bytes, made.sha256))
     with made.body:
-        return Piece(kind, images.check_to_keep(made.body, small=small))
+        return Piece(kind, images.check_to_keep(made.body, small=small, is_looked_at=is_looked_at))
 
 
 def _preview(key: str, made: MadeFile | None, small: images.Small | None) -> dict[str, Piece]:
@@ -252,13 +253,14 @@ def park(claim: Claim, pending: Pending) -> None:
     """
     item, plan = claim.item, claim.item.step_plan
     with events.change(item.request_id) as change:
-        is_open = Attempt.objects.filter(pk=claim.attempt_id, ended_at__isnull=True).update(
-            stage=Stage.ACCEPTED,
-            remote_id=pending.remote_id,
-            accepted_at=change.now,
-            poll_at=change.now + timedelta(seconds=pending.poll_after_s),
-            park_until=change.now + timedelta(seconds=plan.park_s),
-        )
+        parking = {
+            "stage": Stage.ACCEPTED,
+            "remote_id": pending.remote_id,
+            "accepted_at": change.now,
+            "poll_at": change.now + timedelta(seconds=pending.poll_after_s),
+            "park_until": change.now + timedelta(seconds=plan.park_s),
+        }
+        is_open = rows.update(Attempt, claim.attempt_id, to=parking, given={"ended_at": None})
         parked = states.move(
             change,
             item.pk,
