@@ -67,7 +67,7 @@ def _draw(person: User, session_id: str) -> tuple[float, float]:
         if time.monotonic() > deadline:
             raise RuntimeError(f"{session_id} did not end within {END_S:.0f} s")
         connection.close()
-        time.sleep(0.05)
+        time.sleep(0.2)  # what is measured says its own times; whoever looks takes the CPU of those who work
     order = begun.order
     if order.items.exclude(status="SUCCEEDED").exists():
         raise RuntimeError(f"a picture of {session_id} did not succeed")
