@@ -31,6 +31,7 @@ from generation.models import (
     Bulk,
     Chore,
     Event,
+    HoldReason,
     Item,
     ItemStatus,
     LibraryPose,
@@ -245,7 +246,8 @@ def work() -> None:
         if taken := claim(1):
             engine.work(taken[0])
         elif not chores.do_next():
-            if not Item.objects.filter(status__in=[ItemStatus.HELD, ItemStatus.WAITING]).exists():
+            waiting = Item.objects.filter(status__in=[ItemStatus.HELD, ItemStatus.WAITING])
+            if not waiting.exclude(hold_reason=HoldReason.STAFF).exists():
                 return
             let_time_pass()
     raise AssertionError("the work does not end")
