@@ -121,4 +121,12 @@ ASKED = (
     Cell("unauthorized", OurKeyRefused, {"operation": "status"}, ask_again=True),
     Cell("html", BadAnswer, {"operation": "status"}, ask_again=True),
 )
+# Of calls that park: a submit whose answer never came is a loss, a result that did not come is asked for again.
+PARKED = (
+    Cell("short-count", BadAnswer),
+    Cell("hang", AnswerLost),
+    Cell("reset", AnswerLost),
+    Cell("drop-after-accept", AnswerLost),
+    Cell("hang", ProviderTimeout, {"operation": "result"}, ask_again=True),
+)
 FILTERED = (Cell("filtered", ContentRejected, {"at": "input"}),)
