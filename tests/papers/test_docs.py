@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -71,7 +72,9 @@ def test_commands_that_are_named_exist(paper: Path) -> None:
 
 @papers
 def test_pages_that_are_named_are_routed(paper: Path) -> None:
-    found = re.findall(r"(?<![\w.$*{}])(/(?:app|api|admin|health|metrics|tasks|generate)(?![\w-])[\w/.-]*)", code(paper))
+    found = re.findall(
+        r"(?<![\w.$*{}])(/(?:app|api|admin|health|metrics|tasks|generate)(?![\w-])[\w/.-]*)", code(paper)
+    )
     gone = set()
     for address in found:
         try:
@@ -93,6 +96,16 @@ def routes() -> list[str]:
             yield from walk(one.url_patterns, route) if hasattr(one, "url_patterns") else [route]
 
     return list(walk(get_resolver().url_patterns, "/"))
+
+
+@papers
+def test_what_is_to_be_typed_can_be_read(paper: Path) -> None:
+    for language, block in re.findall(r"^```(sh|python)\n(.*?)^```", paper.read_text(), flags=re.DOTALL | re.MULTILINE):
+        if language == "python":
+            ast.parse(block)
+        else:
+            read = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True)
+            assert read.returncode == 0, read.stderr
 
 
 # --- Settings -------------------------------------------------------------------------------------
