@@ -144,6 +144,11 @@ class Sheet:
         return self.cards[0].item.prompt if self.cards and not self.differ else ""
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether some of it still waits for its turn."""
+        return any(card.state == QUEUED for card in self.cards)
+
+    @property
     def differ(self) -> bool:
         """Whether its results were asked for in different words."""
         return len({card.item.prompt for card in self.cards}) > 1

@@ -81,11 +81,8 @@ def one_request(request: HttpRequest, request_id: UUID) -> HttpResponse:
 @require_safe
 @never_cache
 def place(request: HttpRequest, request_id: UUID) -> HttpResponse:
-    """How many stand before it; asked now and then while it waits, because nobody tells when others move on."""
-    sheet = shelf.with_places(_sheet(request, request_id))
-    number = request.GET.get("item", "")
-    card = next((card for card in sheet.cards if card.item.public_id == number), None)
-    return render(request, "app/fragments/place.html", {"card": card})
+    """How many stand before each of its items; asked now and then, because nobody tells when others move on."""
+    return render(request, "app/fragments/places.html", {"sheet": shelf.with_places(_sheet(request, request_id))})
 
 
 @login_required

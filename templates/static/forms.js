@@ -1,8 +1,10 @@
-// What the forms of the MakeIt3D door gain with JavaScript: a slider says its value, a mask is painted over its picture,
-// a sketch is drawn. What is drawn is brought like any other file, so nothing here sends anything.
+// What the forms of the MakeIt3D door gain with JavaScript: a slider says its value, a chosen file is shown, a mask is
+// painted over its picture, a sketch is drawn. What is drawn is brought like any other file.
 //
 //   <input type="range" id="ID"> <output for="ID">
-//   <fieldset data-source="mask"> <input type="file"> <button data-draw hidden>
+//   <fieldset data-source="mask">     hears `chosen` when a file was brought, or one of one's own was chosen
+//     <input type="file"> <button data-draw hidden>
+//     <div popover> <input type="radio"> … </div>
 
 const WIDEST = 1024;
 const STROKE = { mask: 0.06, sketch: 0.008 };
@@ -13,6 +15,27 @@ document.addEventListener("input", ({ target }) => {
   if (target.type !== "range") return;
   for (const said of document.querySelectorAll(`output[for="${CSS.escape(target.id)}"]`)) said.textContent = target.value;
 });
+
+// With the arrow keys one goes through the files: it is chosen when the list is closed. A click closes it.
+let isPointed = false;
+addEventListener("pointerdown", () => { isPointed = true; }, true);
+addEventListener("keydown", () => { isPointed = false; }, true);
+
+document.addEventListener("change", ({ target }) => {
+  const place = target.closest?.("[data-source]");
+  if (!place) return;
+  if (target.type === "file") place.dispatchEvent(new CustomEvent("chosen"));
+  else if (isPointed) target.closest("[popover]").hidePopover();
+});
+
+// It does not bubble.
+document.addEventListener("toggle", ({ target, newState }) => {
+  const place = target.closest?.("[data-source]");
+  if (!place || !target.matches("[popover]")) return;
+  const value = target.querySelector("input:checked")?.value ?? "";
+  if (newState === "open") target.dataset.before = value;
+  else if (target.dataset.before !== value) place.dispatchEvent(new CustomEvent("chosen"));
+}, true);
 
 function offer() {
   for (const button of document.querySelectorAll("[data-draw][hidden]")) button.hidden = false;
