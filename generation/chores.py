@@ -85,7 +85,8 @@ def do_next() -> bool:
 
 
 _TAKE = f"""
-UPDATE generation_chore AS c SET fence = fence + 1, tries = tries + 1, lease_until = %(until)s
+UPDATE generation_chore AS c
+   SET fence = fence + 1, tries = tries + 1, lease_until = CASE kind WHEN 'mirror' THEN %(soon)s ELSE %(until)s END
  WHERE id = (SELECT id FROM generation_chore
               WHERE done_at IS NULL AND run_after <= %(now)s AND (lease_until IS NULL OR lease_until < %(now)s)
               ORDER BY run_after LIMIT 1 FOR UPDATE SKIP LOCKED)
@@ -94,10 +95,14 @@ RETURNING {rows.columns_of(Chore, "c")}
 
 
 def _take() -> Chore | None:
-    """Take the chore that is due longest. One query, which every thread asks before it goes."""
+    """Take the chore that is due longest. One query, which every thread asks before it goes.
+
+    Side files may be written by two at once, and somebody waits for them: a dead writer keeps them as long as items.
+    """
     now = timezone.now()
+    until, soon = now + timedelta(seconds=LEASE_S), now + timedelta(seconds=settings.LEASE_S)
     with sql.cursor() as cursor:
-        cursor.execute(_TAKE, {"now": now, "until": now + timedelta(seconds=LEASE_S)})
+        cursor.execute(_TAKE, {"now": now, "until": until, "soon": soon})
         row = cursor.fetchone()
         return rows.read(Chore, [column.name for column in cursor.description], row) if row else None
 

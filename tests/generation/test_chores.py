@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from config.models import Idempotency, User
@@ -54,6 +55,32 @@ def test_a_chore_is_done_once_when_it_is_due(kinds: list[Any]) -> None:
     chore.refresh_from_db()
     assert (kinds, chore.result, chore.error, chore.tries) == ([{"page": 1}], {"noted": 1}, "", 1)
     assert chore.done_at
+
+
+class Killed(BaseException):
+    """The worker died over it: nobody writes anything down."""
+
+
+@pytest.mark.parametrize(("kind", "is_soon"), [("mirror", True), ("note", False)])
+def test_files_whose_writer_was_killed_are_written_when_its_items_begin_anew(
+    kinds: list[Any], monkeypatch: pytest.MonkeyPatch, settings: Any, kind: str, is_soon: bool
+) -> None:
+    """Who waits for a story's end is not told of it before; two writers at a time do each other no harm."""
+
+    def die(**args: Any) -> dict[str, Any]:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setitem(chores.KINDS, kind, die)
+        add(kind)
+        with pytest.raises(Killed):
+            chores.do_next()
+    monkeypatch.setitem(chores.KINDS, kind, chores.KINDS["note"])
+    assert chores.do_next() is False
+
+    Chore.objects.update(lease_until=F("lease_until") - timedelta(seconds=settings.LEASE_S + 1))
+
+    assert chores.do_next() is is_soon
 
 
 def test_a_chore_is_taken_by_one_of_many(kinds: list[Any]) -> None:
