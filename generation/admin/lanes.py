@@ -159,8 +159,7 @@ class LaneAdmin(VerbAdmin):
         return lanes
 
     def _show(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
-        around = {**self.admin_site.each_context(request), "opts": self.opts}
-        return TemplateResponse(request, template, {**around, **context})
+        return TemplateResponse(request, template, {**self.admin_site.each_context(request), **context})
 
     def describe(self, row: Any) -> str:
         return f"{row.name}: {self.flying(row)} in flight, {self.state(row)}"

@@ -77,7 +77,7 @@ class AssetAdmin(ReadOnlyAdmin):
     """Each picture by its own thumbnail: the stored file is read by the browser, not by this page."""
 
     list_display = ("preview", "kind", "item", "owner", "pixels", "size", "created_at")
-    list_display_links = ("preview", "kind")
+    list_display_links = ("kind",)
     list_filter = ("kind",)
     list_select_related = ("item", "owner")
     search_fields = ("=item__public_id", "=owner__username")
