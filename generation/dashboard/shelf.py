@@ -29,20 +29,18 @@ _WORDS = {
     ItemStatus.CANCELLED: CANCELLED,
 }
 
-# Error code -> what a person can do now. What was not made is not paid for, which the receipt beside it says.
-_BUSY = "Whoever makes it was too busy or too slow. Try again in a few minutes, or choose another provider."
-_WORDING = "The filter of whoever makes it refused this. Say it in other words and send it again."
-_INPUT = "What was given cannot be used as it is. Change it and send it again, or choose another provider."
+# Error code -> what a person can do now, after the text that says what happened.
+_BUSY = "Try again in a few minutes, or choose another provider."
 WAY_OUT: dict[str, str] = {
-    "CONTENT_REJECTED": _WORDING,
-    "INVALID_INPUT": _INPUT,
-    "INVALID_IMAGE": "What came back was no usable file. Send it again; it is usually fine the second time.",
-    "CHECK_FAILED": "No result was good enough. Say more exactly what it should show and send it again.",
+    "CONTENT_REJECTED": "Say it in other words and send it again.",
+    "INVALID_INPUT": "Change what was given and send it again, or choose another provider.",
+    "INVALID_IMAGE": "Send it again; it is usually fine the second time.",
+    "CHECK_FAILED": "Say more exactly what it should show and send it again.",
     "RATE_LIMITED": _BUSY,
     "TIMEOUT": _BUSY,
     "NETWORK_ERROR": _BUSY,
     "SERVICE_UNAVAILABLE": _BUSY,
-    "STORAGE_ERROR": "It was made and could not be kept. Send it again in a few minutes.",
+    "STORAGE_ERROR": "Send it again in a few minutes.",
 }
 ANY_WAY_OUT = "Send it again, or choose another provider; if it fails once more, ask us."
 # Our own steps after the one that makes it.
@@ -136,6 +134,8 @@ class Sheet:
     def title(self) -> str:
         if self.request.door == STORIES:
             return str(self.request.params.get("template_title") or self.request.group)
+        if self.request.door == POSES:
+            return str(self.request.params.get("textPrompt") or _counted(len(self.cards), "pose"))
         return self.words or (self.cards[0].kind if self.cards else "") or self.request.description
 
     @property
@@ -164,7 +164,7 @@ class Sheet:
         if self.request.door == STORIES:
             return _counted(len(self.cards), "picture", "Story")
         if self.request.door == POSES:
-            return _counted(len(self.cards), "pose", "Poses")
+            return _counted(len(self.cards), "pose", "Poses") if self.request.params.get("textPrompt") else "Poses"
         kind = self.cards[0].kind if self.cards else ""
         return _counted(len(self.cards), "result", kind) if len(self.cards) > 1 else kind
 
@@ -241,7 +241,7 @@ def thumbnails(item_ids: Iterable[int | None]) -> QuerySet[Asset]:
     return Asset.objects.filter(item__in=[pk for pk in item_ids if pk], kind=AssetKind.THUMBNAIL).order_by("created_at")
 
 
-def _counted(number: int, word: str, what: str) -> str:
+def _counted(number: int, word: str, what: str = "") -> str:
     counted = f"{number} {word}{'' if number == 1 else 's'}"
     return f"{what}, {counted}" if what else counted
 
