@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from PIL import Image, ImageColor, ImageFilter, ImageMath, ImageOps, ImageStat
 
+from generation.posemap import Box
+
 # Alpha from here up is wholly figure; such a pixel's colour can be trusted when its neighbours are so too.
 SOLID = 250
 # Fainter than this is a cutter's dirt, not hair.
@@ -46,6 +48,15 @@ def seam(cut_out: Image.Image) -> Image.Image:
     reach = max(1, SEAM_OF_1024 * min(alpha.size) / 1024)
     # Blurred, a hard edge is grey as far as the blur reaches, on both its sides.
     return alpha.filter(ImageFilter.BoxBlur(reach)).point(lambda value: 255 if 3 <= value <= 252 else 0)
+
+
+def frame(seam: Image.Image) -> Box | None:
+    """Where the figure stands whose edge a seam follows, in shares; None where there is no edge."""
+    found = seam.getbbox()
+    if found is None:
+        return None
+    left, top, right, bottom = found
+    return Box(left / seam.width, top / seam.height, right / seam.width, bottom / seam.height)
 
 
 def is_cut_out(picture: Image.Image) -> bool:

@@ -143,10 +143,23 @@ def compose(item: Item) -> Sequence[Piece]:
 def export(item: Item) -> Sequence[Piece]:
     """Make the exports that were asked for. inputs: `of` as for a thumbnail, `formats`, `figure` as shares or None."""
     inputs = item.step_plan.inputs
-    figure = posemap.Box(*inputs["figure"]) if inputs.get("figure") else None
     with images.opened(storage.open_file(newest(item)["key"])) as (image,):
-        made = exports.make(image, inputs["formats"], figure)
+        made = exports.make(image, inputs["formats"], figure_of(item, inputs.get("figure")))
     return [Piece(AssetKind.EXPORT, picture, name) for name, picture in made.items()]
+
+
+def figure_of(item: Item, drawn: Sequence[float] | None) -> posemap.Box | None:
+    """Where the figure stands in an item's picture: as its pose was `drawn`, else as it was cut out, if it was."""
+    if drawn:
+        return posemap.Box(*drawn)
+    seam = ((item.results.get("compose") or {}).get("files") or {}).get("seam")
+    if not seam:
+        return None
+    try:
+        with images.opened(storage.open_file(seam["key"])) as (image,):
+            return composing.frame(image)
+    except storage.KeyMissing:
+        return None
 
 
 def downscale(item: Item) -> Sequence[Piece]:

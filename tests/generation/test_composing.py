@@ -6,6 +6,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from generation import composing
+from generation.posemap import Box
 
 OLD, FIGURE, NEW = (0, 230, 0), (200, 40, 60), (30, 30, 220)
 
@@ -78,6 +79,13 @@ def test_the_seam_lies_along_the_edge_only() -> None:
     assert seam.getpixel((129, 296)) == 255  # the left edge of the ellipse
     share = seam.histogram()[255] / (512 * 512)
     assert 0.01 < share < 0.2
+
+
+def test_the_seam_says_where_the_figure_stands() -> None:
+    mask = Image.new("L", (200, 100))
+    mask.paste(255, (50, 20, 100, 100))
+    assert composing.frame(mask) == Box(0.25, 0.2, 0.5, 1.0)
+    assert composing.frame(Image.new("L", (200, 100))) is None
 
 
 @pytest.mark.parametrize(

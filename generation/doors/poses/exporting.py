@@ -17,12 +17,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from config.api.errors import ApiError
-from generation import exports, images, storage
+from generation import exports, images, steps, storage
 from generation.doors.poses import present
 from generation.doors.poses.base import missing
 from generation.images import BadPicture
 from generation.models import Asset, AssetKind, Item, Request
-from generation.posemap import Box
 
 log = logging.getLogger(__name__)
 
@@ -93,9 +92,9 @@ def _files(item: Item, shown: Item, names: Sequence[str]) -> Iterator[tuple[str,
 def _make(item: Item, shown: Item, names: Sequence[str]) -> dict[str, images.Picture]:
     if not names:
         return {}
-    figure = item.params["figure"]
+    figure = steps.figure_of(shown, item.params["figure"])
     with images.opened(storage.open_file(present.output_key(shown))) as (image,):
-        return exports.make(image, names, Box(*figure) if figure else None)
+        return exports.make(image, names, figure)
 
 
 def regenerate(item: Item, shown: Item, name: str, base_url: str) -> str:

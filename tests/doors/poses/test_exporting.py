@@ -8,9 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
-from generation import storage
+from generation import composing, storage
 from generation.doors.poses import exporting
 from generation.models import Asset, Request
 from tests.doors.poses.desk import Customer, assert_books_are_right, faults_of, pose_item, work
@@ -81,6 +81,20 @@ def test_an_archive_shows_the_newest_background(alices: Customer) -> None:
     for picture in found.values():
         red, green, blue = picture.convert("RGB").getpixel((3, 3))  # type: ignore[misc]
         assert (red < 20, green < 20, blue > 230) == (True, True, True)
+
+
+def test_a_figure_of_words_is_kept_where_it_was_cut_out(alices: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the worker makes and what is made on the way are cropped alike."""
+    low = Image.new("L", (1024, 1024))
+    low.paste(255, (600, 700, 900, 1000))
+    monkeypatch.setattr(composing, "seam", lambda cut_out: low)
+    pose = alices.finished_pose(useBackgroundChanger=True, exportFormats=["facebook_post"], **BLUE)
+    shown = alices.picture(pose["outputImageUrl"]).convert("RGB")
+    kept = shown.crop((0, 486, 1024, 1024)).resize((1200, 630))
+    archive = archived(alices, pose["generationId"], "?formats=facebook_post,fb-post")
+    assert len(archive) == 2
+    for picture in archive.values():
+        assert ImageStat.Stat(ImageChops.difference(picture, kept)).mean < [4, 4, 4]
 
 
 def test_a_pose_whose_picture_is_gone_is_left_out(alices: Customer) -> None:
