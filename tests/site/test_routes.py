@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import jwt
@@ -13,11 +14,12 @@ from django.conf import settings as project
 from django.db import connection, transaction
 from django.test import Client
 from django.urls import URLPattern, get_resolver
+from django.utils import timezone
 from django.utils.regex_helper import _lazy_re_compile
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
-from config.api import redis
-from config.models import User
+from config.api import personal, redis
+from config.models import PersonalToken, User
 from generation.models import Item, Request
 from tests.site import house as houses
 from tests.site.house import House
@@ -66,6 +68,13 @@ def signed(user: User, key: Any = project.SIMPLE_JWT["SIGNING_KEY"], **claims: A
     return jwt.encode(payload, key, algorithm="HS256")
 
 
+def ended(user: User, **how: Any) -> str:
+    """A personal token that was good once."""
+    token, raw = personal.make(user, "A program of old")
+    PersonalToken.objects.filter(pk=token.pk).update(**how)
+    return raw
+
+
 # What is sent -> the code it is refused by. `user` may do everything on the route.
 TOKENS: dict[str, tuple[Callable[[User], str | None], str]] = {
     "missing": (lambda user: None, "NOT_AUTHENTICATED"),
@@ -76,6 +85,15 @@ TOKENS: dict[str, tuple[Callable[[User], str | None], str]] = {
     "expired": (lambda user: f"Bearer {signed(user, exp=int(time.time()) - 1)}", "TOKEN_EXPIRED"),
     "for another audience": (lambda user: f"Bearer {signed(user, aud='elsewhere')}", "TOKEN_INVALID"),
     "of a foreign issuer": (lambda user: f"Bearer {signed(user, iss='https://elsewhere.example')}", "TOKEN_INVALID"),
+    "personal, of nobody": (lambda user: f"Bearer {personal.PREFIX}{'x' * 43}", "TOKEN_INVALID"),
+    "personal, revoked": (
+        lambda user: f"Bearer {ended(user, revoked_at=timezone.now(), revoked_by='herself')}",
+        "TOKEN_INVALID",
+    ),
+    "personal, expired": (
+        lambda user: f"Bearer {ended(user, expires_at=timezone.now() - timedelta(minutes=1))}",
+        "TOKEN_EXPIRED",
+    ),
     "for refreshing": (lambda user: f"Bearer {RefreshToken.for_user(user)}", "TOKEN_INVALID"),
 }
 
