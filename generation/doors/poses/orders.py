@@ -181,11 +181,11 @@ def submit(wish: plan.Wish, fetched: list[Asset]) -> Request:
 def submit_change(item: Item, shown: Item, background: Background, fetched: list[Asset]) -> Request:
     """Charge and store another background for a finished pose. Must run inside a transaction.
 
-    shown: the item whose picture it shows; the exports that this has are made anew. Raises InsufficientCredits,
+    shown: the item whose picture it shows; the exports of this are made anew. Raises InsufficientCredits,
     OperationUnavailable, ApiError 404, and 409 while another change has not ended.
     """
     _work_in(UUID(item.request.group))
-    original, wanted = present.key_of(item, "generate"), list(present.export_keys(shown))
+    original, wanted = present.key_of(item, "generate"), present.export_names(shown)
     quote, is_unlimited = pricing.quote(BACKGROUND_PRICE), ledger.has_unlimited(item.owner_id)
     planned = plan.plan_change(item, original, background, wanted, quote, is_unlimited=is_unlimited)
     try:

@@ -261,6 +261,12 @@ def export_keys(item: Item) -> dict[str, str]:
     return {name: str(file["key"]) for name, file in files.items()}
 
 
+def export_names(item: Item) -> list[str]:
+    """The exports that an item shows, and those that it should and could not make."""
+    planned = [name for step in item.steps if step["name"] == "exports" for name in step["inputs"]["formats"]]
+    return list(dict.fromkeys([*planned, *export_keys(item)]))
+
+
 def _enlarged(shown: Item) -> list[str]:
     """The exports for which the picture was too small and was scaled up."""
     made: Mapping[str, Any] = next((left for step in PICTURES if (left := shown.results.get(step))), {})

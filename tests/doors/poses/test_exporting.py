@@ -12,6 +12,7 @@ from PIL import Image, ImageChops, ImageStat
 
 from generation import composing, storage
 from generation.doors.poses import exporting
+from generation.images import BadPicture
 from generation.models import Asset, Request
 from tests.doors.poses.desk import Customer, assert_books_are_right, faults_of, pose_item, work
 
@@ -145,6 +146,23 @@ def test_after_a_change_the_new_picture_is_exported(alices: Customer) -> None:
     work()
     (shown,) = alices.poses(pose["generationId"])
     assert alices.picture(shown["exportFormats"]["original"]).convert("RGB").getpixel((3, 3)) == (255, 0, 0)
+
+
+def test_exports_that_failed_are_made_with_the_next_background(
+    alices: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise BadPicture("too large")
+
+    with monkeypatch.context() as once:
+        once.setattr("generation.exports.make", refuse)
+        pose = alices.finished_pose(exportFormats=["tiktok"])
+    assert pose["exportFormats"] == {}
+    alices.change(pose["id"], **BLUE)
+    work()
+    (shown,) = alices.poses(pose["generationId"])
+    assert alices.picture(shown["exportFormats"]["tiktok"]).size == (1080, 1920)
+    assert_books_are_right()
 
 
 @pytest.mark.parametrize(
