@@ -174,9 +174,9 @@ def _snapshot(key: PoseKey, request: Request, rows: _Rows) -> list[dict[str, Any
 def _payload(said: Said, key: PoseKey, request: Request, rows: _Rows) -> dict[str, Any] | None:
     """Spell one message; None: of a change only the end is told."""
     if change := rows.changes.get(request.pk):
-        return present.present_change(change, key.base_url, said.at) if _tells_end(said, change) else None
+        return telling.present_change(change, key.base_url, said.at) if _tells_end(said, change) else None
     failure = rows.failures.get(request.pk) if said.kind == telling.FAILED else None
-    return present.present_update(request, said.kind, said.tally, failure, said.at)
+    return telling.present_update(request, said.kind, said.tally, failure, said.at)
 
 
 def _tells_end(said: Said, change: Item) -> bool:

@@ -1,4 +1,4 @@
-"""How the pose-generator door spells generations and poses: its objects, its words for states, its live messages.
+"""How the pose-generator door spells generations and poses: its objects and its words for states.
 
 A pose is an item of a generation; a later background change is a request of its own, whose newest success
 is shown in the pose. Nothing here names a provider.
@@ -39,8 +39,6 @@ STATES: Mapping[str, Q] = {
 }
 # The steps that leave the picture of a pose, the last one first.
 PICTURES = ("seam", "compose", "generate")
-# How many poses pass between two messages of progress.
-PROGRESS_EVERY = 5
 
 GAVE_UP, NOTHING_MADE = "PROVIDER_MAX_RETRIES_EXCEEDED", "No pose could be generated."
 CODES = {
@@ -311,42 +309,3 @@ def present_item(item: Item, base_url: str) -> dict[str, Any]:
 def present_event(item: Item, event_kind: str | None, seq: int, base_url: str) -> dict[str, Any]:
     """Build the `data` of an update: the item's object, what happened last (None: a snapshot) and `seq`."""
     return {**present_item(item, base_url), "event": event_kind or "snapshot", "seq": seq}
-
-
-def present_update(request: Request, kind: str, tally: Tally, error: Item | None, at: datetime) -> dict[str, Any]:
-    """Build the payload of `pose-generation-update`. kind: started, progress, completed or failed.
-
-    error: the last item that failed, for a generation that failed.
-    """
-    told: dict[str, Any] = {
-        "type": kind,
-        "generationId": str(request.pk),
-        "userId": str(request.owner_id),
-        "timestamp": iso(at),
-        "completed": tally.done,
-        "total": tally.total,
-    }
-    if kind == "started":
-        return told | {"message": "The generation has started."}
-    if kind == "progress":
-        return told | {"percentage": tally.percentage, "failed": tally.failed}
-    if kind == "completed":
-        return told | {"failed": tally.failed, "creditRefunded": tally.refunded}
-    why = {"error": message_of(error), "code": code_of(error)} if error else {"error": NOTHING_MADE, "code": GAVE_UP}
-    return told | why | {"creditRefunded": tally.refunded}
-
-
-def present_change(item: Item, base_url: str, at: datetime) -> dict[str, Any]:
-    """Build the payload that tells the end of a background change."""
-    document = present_item(item, base_url)
-    is_done = item.status == ItemStatus.SUCCEEDED
-    told = {
-        "type": "background_change_complete" if is_done else "background_change_failed",
-        "generationId": document["generationId"],
-        "userId": str(item.owner_id),
-        "timestamp": iso(at),
-        "poseId": document["poseId"],
-    }
-    if is_done:
-        return told | {"imageUrl": document["imageUrl"], "thumbnailUrl": document["thumbnailUrl"]}
-    return told | {"error": document["errorMessage"], "creditRefunded": document["creditRefunded"]}

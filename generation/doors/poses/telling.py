@@ -15,14 +15,16 @@ from uuid import UUID
 
 from django.db import connection
 
-from generation.doors.poses.present import PROGRESS_EVERY
+from generation.doors.poses import present
 from generation.doors.poses.tallies import Tally
 from generation.events import Change
-from generation.models import EventKind
+from generation.models import EventKind, Item, ItemStatus, Request
 
 STARTED, PROGRESS, COMPLETED, FAILED = "started", "progress", "completed", "failed"
 CHANGED, NOT_CHANGED = "background_change_complete", "background_change_failed"
 
+# How many poses pass between two messages of progress.
+PROGRESS_EVERY = 5
 # Beyond every event's number: how a generation stands now.
 NOW = 2**62
 _BEGINNINGS = (EventKind.REQUEST_STARTED, EventKind.REOPENED)
@@ -115,6 +117,52 @@ def standings(wanted: Sequence[tuple[UUID, int]]) -> list[Standing]:
             Standing(Tally(total=total, done=done, failed=failed, refunded=refunded), change_of)
             for total, done, failed, refunded, change_of in cursor.fetchall()
         ]
+
+
+# --- The messages of the sockets -----------------------------------------------------------------
+
+
+def present_update(request: Request, kind: str, tally: Tally, error: Item | None, at: datetime) -> dict[str, Any]:
+    """Build the payload of `pose-generation-update`. kind: started, progress, completed or failed.
+
+    error: the last item that failed, for a generation that failed.
+    """
+    told: dict[str, Any] = {
+        "type": kind,
+        "generationId": str(request.pk),
+        "userId": str(request.owner_id),
+        "timestamp": present.iso(at),
+        "completed": tally.done,
+        "total": tally.total,
+    }
+    if kind == STARTED:
+        return told | {"message": "The generation has started."}
+    if kind == PROGRESS:
+        return told | {"percentage": tally.percentage, "failed": tally.failed}
+    if kind == COMPLETED:
+        return told | {"failed": tally.failed, "creditRefunded": tally.refunded}
+    why = (
+        {"error": present.message_of(error), "code": present.code_of(error)}
+        if error
+        else {"error": present.NOTHING_MADE, "code": present.GAVE_UP}
+    )
+    return told | why | {"creditRefunded": tally.refunded}
+
+
+def present_change(item: Item, base_url: str, at: datetime) -> dict[str, Any]:
+    """Build the payload that tells the end of a background change."""
+    document = present.present_item(item, base_url)
+    is_done = item.status == ItemStatus.SUCCEEDED
+    told = {
+        "type": CHANGED if is_done else NOT_CHANGED,
+        "generationId": document["generationId"],
+        "userId": str(item.owner_id),
+        "timestamp": present.iso(at),
+        "poseId": document["poseId"],
+    }
+    if is_done:
+        return told | {"imageUrl": document["imageUrl"], "thumbnailUrl": document["thumbnailUrl"]}
+    return told | {"error": document["errorMessage"], "creditRefunded": document["creditRefunded"]}
 
 
 # --- The Redis channel ---------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from generation import engine
 from generation.claim import claim
-from generation.doors.poses import present
+from generation.doors.poses import present, telling
 from generation.doors.poses.tallies import tallies, tally
 from generation.models import Attempt, Item, ItemStatus, LibraryPose, Request, RequestStatus
 from tests.doors.poses.desk import Customer, change_of, make_pose, pose_item, work
@@ -263,13 +263,13 @@ def test_a_background_change_tells_how_it_stands(alices: Customer, simulator: Re
     assert done["status"] == "completed"
     assert alices.picture(done["imageUrl"]).size == (1024, 1024)
     assert alices.picture(done["thumbnailUrl"]).size == (400, 400)
-    change = present.present_change(change_of(pose["id"]), "http://testserver/", timezone.now())
+    change = telling.present_change(change_of(pose["id"]), "http://testserver/", timezone.now())
     assert change["type"] == "background_change_complete"
     assert (change["poseId"], change["imageUrl"]) == (pose["id"], done["imageUrl"])
 
     simulator.faults("stability", "bad-input", times=9, operation="edit/remove-background")
     alices.change(pose["id"], **blue)
     work()
-    change = present.present_change(change_of(pose["id"]), "http://testserver/", timezone.now())
+    change = telling.present_change(change_of(pose["id"]), "http://testserver/", timezone.now())
     assert (change["type"], change["creditRefunded"]) == ("background_change_failed", 10)
     assert change["error"] == "The input could not be processed."
