@@ -67,7 +67,7 @@ class Line:
     """A line of the ledger, and the request that it is about where there is one."""
 
     entry: Entry
-    request_id: str
+    request_id: UUID | None
 
     @property
     def word(self) -> str:
@@ -92,7 +92,15 @@ def history(owner_id: UUID, chosen: Filter, before: str = "", size: int = ENTRIE
 
 
 def _lines(entries: Iterable[Entry]) -> list[Line]:
-    return [Line(entry, str(entry.metadata.get("request_id", ""))) for entry in entries]
+    return [Line(entry, _request_of(entry)) for entry in entries]
+
+
+def _request_of(entry: Entry) -> UUID | None:
+    """What the line says that it is about: opaque text to the ledger, which may be anything."""
+    try:
+        return UUID(str(entry.metadata.get("request_id", "")))
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)

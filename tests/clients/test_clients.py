@@ -43,7 +43,13 @@ def is_archive_of_pictures(body: bytes) -> bool:
 
 
 def run(desk: str, client: str, place: Path, *words: str, **told: str) -> subprocess.CompletedProcess[str]:
-    """Run a client in a folder of its own, with nothing but the desk's address and what it is told."""
+    """Run a client in a folder of its own, with nothing but the desk's address and what it is told.
+
+    Without curl the scripts are left out, except where CI is set.
+    """
+    if client.endswith(".sh") and not (shutil.which("curl") and shutil.which("bash")):
+        assert not os.environ.get("CI"), "no curl or bash on PATH: the scripts need them"
+        pytest.skip("no curl or bash on PATH: the scripts are left out")
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "SSL_CERT_FILE") if name in os.environ}
     return subprocess.run(
         [PROGRAMS[Path(client).suffix], str(CLIENTS / client), *words],

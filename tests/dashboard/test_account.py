@@ -65,6 +65,12 @@ def test_the_history_shows_a_kind_of_line_and_leads_to_receipts(browser: Client,
     assert "Credits to begin with" in page(browser, "app-credits", kind="nonsense", days="-1", before="²")
 
 
+def test_a_line_that_is_about_something_else_leads_nowhere(browser: Client, alice: User) -> None:
+    with transaction.atomic():
+        ledger.grant(alice.pk, 1, reference="test:odd", description="Odd", metadata={"request_id": "job/17"})
+    assert re.search(r'<td class="words">Odd ', page(browser, "app-credits"))
+
+
 def test_the_history_goes_back_a_page_at_a_time_and_keeps_its_filter(browser: Client, alice: User) -> None:
     for number in range(60):
         grant(alice, f"Line <{number}>", number)
