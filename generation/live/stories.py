@@ -79,7 +79,7 @@ def _news(key: SessionKey) -> SessionNews:
     now = SessionKey(key.owner_id, key.session_id, False, run.pk, run.created_at, run.seq)
     if run.seq <= after:
         return SessionNews((), now, is_over)
-    messages = _messages(session, run, after, is_over=is_over)
+    messages = _messages(session, run, after, is_over=is_over, is_snapshot=key.is_snapshot)
     shown = messages[-1:] if key.is_snapshot else messages[-MOST_AT_ONCE:]
     return SessionNews(tuple(json.dumps(message) for message in shown), now, is_over)
 
@@ -93,12 +93,15 @@ def _next(key: SessionKey) -> SessionKey:
     return SessionKey(key.owner_id, key.session_id, False, key.run, key.since, key.seq)
 
 
-def _messages(session: StorySession, run: Request, after: int, *, is_over: bool) -> list[dict[str, Any]]:
+def _messages(
+    session: StorySession, run: Request, after: int, *, is_over: bool, is_snapshot: bool
+) -> list[dict[str, Any]]:
+    """What happened after a seq, and the end. A newcomer is told of an end whose events were pruned long ago too."""
     events = Event.objects.filter(request=run).order_by("seq").values_list("seq", "kind", "item_id", "data")
     told = [Told(*event) for event in events]
     places = {pk: (params["segment"], params["image"]) for pk, params in run.items.values_list("pk", "params")}
     messages = [message for seq, message in Progress(session.session_id, places).messages(told) if seq > after]
-    if is_over and any(event.kind == EventKind.MIRRORED and event.seq > after for event in told):
+    if is_over and (is_snapshot or any(event.kind == EventKind.MIRRORED and event.seq > after for event in told)):
         messages.append(complete_message(runs.of(session)))
     return messages
 

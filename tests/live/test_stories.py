@@ -15,7 +15,7 @@ from generation.doors.stories import mirror, starting
 from generation.doors.stories.places import usual
 from generation.live import stories
 from generation.live.hub import Hub
-from generation.models import Item, StorySession
+from generation.models import Event, Item, StorySession
 from providers.base import Call, Made, Pending
 from tests.doors.stories.desk import story
 from tests.live.support import Client, Maker, connected, do, session_of, token_of, work_all
@@ -177,6 +177,15 @@ async def test_who_comes_late_hears_the_last_that_was_said(alice: User, drawer: 
         snapshot = await client.hear()
         assert (snapshot["type"], snapshot["status"]) == ("story_image_complete", "success")
         assert await client.hears_nothing()
+
+
+async def test_an_old_story_is_told_after_its_events_were_pruned(alice: User, drawer: Drawer) -> None:
+    await do(start, alice)
+    await do(finish)
+    await do(Event.objects.all().delete)
+    async with connected(PATH, alice) as client:
+        await subscribed(client)
+        assert (await client.hear())["status"] == "success"
 
 
 async def test_a_session_that_is_started_again_is_told_anew(alice: User, drawer: Drawer) -> None:
