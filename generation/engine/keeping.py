@@ -260,7 +260,8 @@ def park(claim: Claim, pending: Pending) -> None:
             "poll_at": change.now + timedelta(seconds=pending.poll_after_s),
             "park_until": change.now + timedelta(seconds=plan.park_s),
         }
-        is_open = rows.update(Attempt, claim.attempt_id, to=parking, given={"ended_at": None})
+        # One that is accepted already was parked by this very change, whose confirmation was lost.
+        is_open = rows.update(Attempt, claim.attempt_id, to=parking, given={"ended_at": None, "stage": Stage.SENT})
         parked = states.move(
             change,
             item.pk,

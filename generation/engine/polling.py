@@ -13,13 +13,14 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from config.api import sql
 from generation import events, lanes, queue, states
 from generation.claim import Claim
 from generation.engine import closing, judging, stumbling
+from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone, end_attempt
 from generation.engine.keeping import park
 from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome, Stage, rows
@@ -219,6 +220,7 @@ def _next_call(one: Parked, claim: Claim, ready: Ready) -> None:
         park(claim, answer)
 
 
+@survives_restart
 def _fetch(one: Parked, *, goes_on: bool = False, gives_up: bool = False) -> Claim | None:
     """Win a parked item back, once. goes_on: its attempt is about to send another call, as when it was claimed.
     gives_up: its call is to be stopped at the vendor."""
@@ -230,8 +232,9 @@ def _fetch(one: Parked, *, goes_on: bool = False, gives_up: bool = False) -> Cla
         if not states.move(change, item.pk, states.FETCH, lease_until=lease):
             return None
         item.fence, item.status, item.lease_until = item.fence + 1, ItemStatus.RUNNING, lease
-        again = {"stage": Stage.SENT, "remote_id": "", "poll_at": None} if goes_on else {}
-        change.alter(Attempt, one.attempt.pk, fence=item.fence, **again)
+        again = {"stage": Stage.SENT, "remote_id": ""} if goes_on else {}
+        # Nobody asks about what is being kept; whoever takes it back from a dead holder has it asked about again.
+        change.alter(Attempt, one.attempt.pk, fence=item.fence, poll_at=None, **again)
         if gives_up:
             closing.cancel_at_vendor_later(change, one.attempt.pk)
     return Claim(item, one.attempt.pk, item.fence)
@@ -241,12 +244,14 @@ def _record_late(one: Parked, answer: Made | Ready | ProviderError) -> None:
     """Close the attempt of an item that was taken away while parked; a refusal, or a chain that was not gone on
     with, proves that nothing was produced. That its time is up, or that asking failed, proves nothing.
 
-    Another who asked at the same time may have fetched the item, and is storing what came: the call is theirs.
+    Another who asked at the same time, or before, may have fetched the item and be storing what came: the call is
+    theirs. To end it here would have it made and paid for once more, should they die over it.
     """
     if isinstance(answer, Made):
         for file in answer.files:
             file.body.close()
-    if not Attempt.objects.filter(pk=one.attempt.pk, fence=one.attempt.fence).exists():
+    mine = Attempt.objects.filter(pk=one.attempt.pk, fence=one.attempt.fence)
+    if not mine.exclude(item__status=ItemStatus.RUNNING, item__fence=F("fence")).exists():
         return
     if isinstance(answer, Made):
         end_attempt(one.attempt.pk, Outcome.LATE, None, timezone.now())

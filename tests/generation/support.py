@@ -129,7 +129,8 @@ def let_waits_pass() -> int:
     """Let retries, questions, cool-downs, probes and chores fall due; return how many there were."""
     now = timezone.now()
     waits = Item.objects.filter(status=ItemStatus.HELD, hold_reason=HoldReason.RETRY).update(run_after=now - AGES)
-    waits += Attempt.objects.filter(stage="ACCEPTED", ended_at__isnull=True).update(poll_at=now)
+    parked = Attempt.objects.filter(stage="ACCEPTED", ended_at__isnull=True, poll_at__isnull=False)
+    waits += parked.update(poll_at=now)
     waits += Chore.objects.filter(done_at__isnull=True).exclude(kind="prune").update(run_after=now)
     if Item.objects.filter(status=ItemStatus.QUEUED).exists():
         waits += Lane.objects.filter(cooldown_until__gt=now).update(cooldown_until=now)
