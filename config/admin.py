@@ -37,7 +37,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
         ("Dates", {"fields": (("last_login", "date_joined"),)}),
     )
 
-    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:  # type: ignore[override]
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Nobody is removed here: what they asked for and paid stays on the books. `is_active` shuts somebody out."""
         return False
 
