@@ -3,7 +3,7 @@
 
 PY := .venv/bin/python
 ARGS ?=
-.PHONY: run test bench lint check clean
+.PHONY: run test bench screenshots lint check clean
 
 run: ## the whole desk on http://127.0.0.1:4000; PORT=… another port, ONCE=1 one picture and out
 	@.ci/venv
@@ -17,6 +17,11 @@ test: ## the whole suite; ARGS='tests/credits -x' a part of it
 bench: ## the promised figures, beside their limits
 	@.ci/venv dev
 	@exec $(PY) -m bench $(ARGS)
+
+screenshots: ## docs/screenshots anew, of a desk of its own; ONLY=desk,queue some pages
+	@.ci/venv dev
+	@.ci/browser
+	@exec $(PY) -m tests.screenshots
 
 lint: ## format and mend what can be mended
 	@.ci/venv dev
