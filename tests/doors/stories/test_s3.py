@@ -110,6 +110,22 @@ def test_a_story_lies_in_the_bucket_under_the_contracts_keys(alices: Author, sto
     assert_books_are_right()
 
 
+def test_names_may_hold_what_addresses_are_made_of(alices: Author) -> None:
+    """Keys are quoted on their way to the store, when they are copied there, and in links."""
+    for run in (1, 2):
+        alices.put("segments.md", story(1, "Ebbe+Flut & Co; 100% #1 – 潮汐 'é' ~=,@$!()").replace("Part 1", "%41 a+b"))
+        assert alices.start(num_images=1).status_code == 200
+        work()
+        document = alices.status()
+        assert (run, document["status"], document["errors"]) == (run, "completed", [])
+        (one,) = document["segment_results"][0]["images"]
+        assert "/Ebbe+Flut & Co; 100% #1 – 潮汐 'é' ~=,@$!()/1. %41 a+b/" in one["s3_key"]
+        assert one["s3_key"] in keys()
+        with requests.get(one["url"], timeout=5) as answer:
+            assert answer.content == storage.read(one["s3_key"])
+    assert alices.file("Ebbe+Flut & Co; 100% #1 – 潮汐 'é' ~=,@$!()/generation_report.json")["segments_succeeded"] == 1
+
+
 def test_a_second_run_overwrites_and_keeps_the_first_report(alices: Author) -> None:
     alices.started(story(1), num_images=1)
     work()
