@@ -121,6 +121,23 @@ def test_a_figure_has_the_proportions_of_a_person(pose: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("pose", POSES)
+def test_a_figure_has_no_side_swapped(pose: dict[str, Any]) -> None:
+    """Shoulders, hips, eyes and ears agree on which way it faces; who shows the back shows no face."""
+    points = points_of(pose)
+
+    def across(right: int, left: int) -> float:
+        """How far the left point is to the viewer's right of the right one; 0 where it is hardly to be told."""
+        start, end = points[right], points[left]
+        far = end[0] - start[0] if start and end else 0.0
+        return far if abs(far) > 0.02 else 0.0
+
+    shoulders = across(2, 5)
+    assert all(shoulders * across(*pair) >= 0 for pair in ((8, 11), (14, 15), (16, 17)))
+    if shoulders < 0:
+        assert not (points[14] and points[15])
+
+
+@pytest.mark.parametrize("pose", POSES)
 def test_a_figure_can_be_drawn_both_ways(pose: dict[str, Any]) -> None:
     points = points_of(pose)
     assert posemap.draw_map(points, 256, 256).getbbox() is not None
