@@ -10,6 +10,7 @@ Also home to the order itself: what rank a newcomer gets.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,6 +26,7 @@ from generation.models.rows import Sql
 from generation.plan import INTERNAL
 from providers.breaker import PROBE_EVERY_S
 
+_LANE = re.compile(r"[a-z0-9_-]{1,40}")
 # One lock for all claims of the desk: "claim" in the advisory-lock space of this database.
 CLAIM_LOCK = 0x61_7465_6C01
 
@@ -204,13 +206,14 @@ def fair_rank(lane: str, weight: int, owner_id: UUID) -> int:
     return ranks.read(*sql.run(ranks.part))[lane, weight]
 
 
-def front_rank(lane: str, weight: int) -> int:
-    """Return the lowest waiting rank of that lane and weight: where an item goes whose next step begins. One query."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT rank FROM generation_item WHERE status = 'QUEUED' AND lane = %s AND weight = %s"
-            " ORDER BY rank LIMIT 1",
-            [lane, weight],
-        )
-        row = cursor.fetchone()
-        return int(row[0]) if row else 0
+def front_rank(lane: str, weight: int) -> Sql:
+    """Spell the lowest waiting rank of that lane and weight: where an item goes whose next step begins.
+
+    Read by the statement that moves the item: whoever asked before would hold its request's lock meanwhile.
+    """
+    if not _LANE.fullmatch(lane):
+        raise ValueError(f"no name of a lane: {lane!r}")
+    waiting = f"front.status = 'QUEUED' AND front.lane = '{lane}' AND front.weight = {weight:d}"
+    return Sql(
+        f"COALESCE((SELECT front.rank FROM generation_item AS front WHERE {waiting} ORDER BY front.rank LIMIT 1), 0)"  # noqa: S608
+    )

@@ -8,7 +8,8 @@
 
 What each state means is said where it is declared (`generation.models`). QUEUED -> RUNNING is written by
 the one statement in `generation.claim`; every other arrow goes through `move`, `move_many` and
-`move_request` here, inside a `Change` that holds the request's lock. False (or fewer ids than given)
+`move_request` here, inside a `Change` that holds the request's lock, but for `begin`, which is a change by itself.
+False (or fewer ids than given)
 means that another hand was first: not an error, never ignored.
 
 Lock order everywhere: requests by id, items by id, account.
@@ -22,6 +23,8 @@ from typing import Any
 
 from django.db.models import F
 
+from config.api import sql
+from generation import events
 from generation.events import Change
 from generation.models import EventKind, Item, ItemStatus, Request, RequestStatus, rows
 
@@ -119,4 +122,53 @@ def move_request(change: Change, arrow: Move, **fields: Any) -> bool:
     change.status = arrow.target
     if arrow.event:
         change.record(arrow.event)
+    return True
+
+
+# The request is locked first, as everywhere, and its row read as it stands then; nothing is written when the item is
+# no longer the holder's.
+_BEGIN = f"""
+WITH held AS MATERIALIZED (
+    SELECT id, status IN ({", ".join(f"'{source}'" for source in START.sources)}) AS starts
+    FROM generation_request WHERE id = %(request)s FOR UPDATE
+), begun AS (
+    UPDATE generation_item i
+    SET deadline_at = COALESCE(i.deadline_at, clock_timestamp() + i.deadline_s * interval '1 second')
+    FROM held WHERE i.id = %(item)s AND i.request_id = held.id AND i.fence = %(fence)s AND i.status = '{S.RUNNING}'
+    RETURNING i.id
+), raised AS (
+    UPDATE generation_request r
+    SET seq = r.seq + 1 + held.starts::int,
+        status = CASE WHEN held.starts THEN '{START.target}' ELSE r.status END,
+        started_at = CASE WHEN held.starts THEN clock_timestamp() ELSE r.started_at END
+    FROM held CROSS JOIN begun WHERE r.id = held.id
+    RETURNING r.owner_id, r.door, r.status, r.round, r.seq, clock_timestamp() AS now,
+              r.mirrored_seq IS NOT NULL AS mirrored, held.starts
+), told AS (
+    INSERT INTO generation_event (request_id, item_id, seq, kind, at, actor, data)
+    SELECT %(request)s, NULL, seq - 1, '{START.event}', now, '', '{{}}' FROM raised WHERE starts
+    UNION ALL
+    SELECT %(request)s, %(item)s, seq, '{E.STARTED}', now, '', jsonb_build_object('start', %(start)s::int) FROM raised
+)
+SELECT * FROM raised
+"""  # noqa: S608 constants of this file
+
+
+def begin(item: Item, fence: int) -> bool:
+    """Write down that an item's call goes out now, and move its request on when it is the first. One query.
+
+    It is a whole change by itself: pictures of one request begin together, and each would hold the request's lock for
+    as long as its thread waits for its turn between one statement and the next. False when the fence no longer holds.
+    """
+    with sql.cursor() as cursor:
+        cursor.execute(_BEGIN, {"request": item.request_id, "item": item.pk, "fence": fence, "start": item.starts})
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    owner_id, door, status, round_, seq, now, is_mirrored, starts = row
+    change = Change(item.request_id, owner_id, door, status, round_, seq - starts, "", now, is_mirrored)
+    if starts:
+        change.record(EventKind.REQUEST_STARTED)
+    change.record(EventKind.STARTED, item.pk, start=item.starts)
+    events.announce(change)
     return True

@@ -133,11 +133,7 @@ def _settle(claim: Claim, moves: list[Move]) -> None:
                 now |= {"content_type": file.content_type, "size_bytes": file.size_bytes, "sha256": file.sha256}
             if not rows.update(Asset, move.asset.pk, to=now, given={"key": move.asset.key}):
                 raise Gone
-        rows.update(
-            Attempt,
-            claim.attempt_id,
-            to={"stage": Stage.SETTLED, "outcome": Outcome.MADE, "ended_at": change.now},
-        )
+        change.alter(Attempt, claim.attempt_id, stage=Stage.SETTLED, outcome=Outcome.MADE, ended_at=change.now)
 
 
 def _shown(item: Item, moves: list[Move]) -> dict[str, Any]:

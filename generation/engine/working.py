@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from django.db import connection
 from django.db.models.functions import Now
 
-from generation import events, images, states, storage
+from generation import images, states, storage
 from generation.claim import Claim
 from generation.engine import closing
 from generation.engine.again import survives_restart
@@ -25,7 +24,7 @@ from generation.engine.keeping import adopted, made_by_us, park
 from generation.engine.publishing import publish
 from generation.engine.settling import settle
 from generation.engine.stumbling import bug_of, lose, stumble
-from generation.models import Attempt, EventKind, Item, ItemStatus, Outcome, rows
+from generation.models import Attempt, Item, Outcome, rows
 from generation.plan import INTERNAL, StepPlan
 from generation.steps import PUBLISH, STEPS, Piece, key_of
 from providers import registry
@@ -76,13 +75,8 @@ def begin(claim: Claim) -> None:
 
     A crash between the claim and this is mended by the next claim's begin.
     """
-    item = claim.item
-    with events.change(item.request_id) as change:
-        states.move_request(change, states.START, started_at=change.now)
-        began = {"deadline_at": item.deadline_at or change.now + timedelta(seconds=item.deadline_s)}
-        if not rows.update(Item, item.pk, to=began, given={"fence": claim.fence, "status": ItemStatus.RUNNING}):
-            raise Gone
-        change.record(EventKind.STARTED, item.pk, start=item.starts)
+    if not states.begin(claim.item, claim.fence):
+        raise Gone
 
 
 def _call(claim: Claim, plan: StepPlan) -> Made | Pending:

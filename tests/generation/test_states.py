@@ -12,7 +12,7 @@ from config.models import User
 from generation import events, states
 from generation.models import Event, Item, ItemStatus, Request, RequestStatus
 from generation.states import Move
-from tests.generation.support import fresh, submit_one
+from tests.generation.support import fresh, submit, submit_one
 
 pytestmark = pytest.mark.django_db
 
@@ -119,3 +119,26 @@ def test_numbers_of_events_only_rise_also_beyond_what_was_reserved(item: Item) -
 def test_a_change_of_a_request_that_does_not_exist_is_a_lookup_error(alice: User) -> None:
     with pytest.raises(LookupError), events.change(alice.pk):
         pass
+
+
+def test_the_first_item_that_begins_moves_its_request_on_and_the_next_does_not(alice: User) -> None:
+    request = submit(alice, 2)
+    for nth, item in enumerate(request.items.order_by("pk"), start=1):
+        stand(item, "RUNNING")
+        assert states.begin(fresh(item), 7) is True
+        assert fresh(item).deadline_at is not None
+        request.refresh_from_db()
+        assert (request.status, request.started_at is not None) == ("RUNNING", True)
+        told = list(Event.objects.filter(seq__gt=1).order_by("seq").values_list("kind", flat=True))
+        assert told == ["request-started", *["started"] * nth]
+    assert request.seq == Event.objects.order_by("-seq").values_list("seq", flat=True)[0]
+
+
+@pytest.mark.parametrize(("status", "fence"), [("RUNNING", 6), ("QUEUED", 7), ("CANCELLED", 7)])
+def test_what_is_no_longer_held_does_not_begin(item: Item, status: str, fence: int) -> None:
+    stand(item, status)
+    before = Request.objects.get(), Event.objects.count()
+    assert states.begin(fresh(item), fence) is False
+    after = Request.objects.get()
+    assert (after.status, after.seq, Event.objects.count()) == (before[0].status, before[0].seq, before[1])
+    assert fresh(item).deadline_at is None
