@@ -28,6 +28,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     list_display = ("username", "email", "issuer", "is_staff", "is_active", "date_joined")
     list_filter = ("is_staff", "is_active", "groups")
     show_full_result_count = False
+    list_per_page = ReadOnlyAdmin.list_per_page
     ordering = ("-date_joined",)
     readonly_fields = ("issuer", "subject", "storage_id", "last_login", "date_joined")
     fieldsets = (

@@ -201,14 +201,15 @@ class CappedPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        return cast(models.QuerySet, self.object_list).order_by()[:MOST_COUNTED].count()
+        # By their keys alone: a row that is cut out of a slice would bring its subqueries along.
+        return cast(models.QuerySet, self.object_list).order_by().values("pk")[:MOST_COUNTED].count()
 
 
 class ReadOnlyAdmin(ModelAdmin):
-    """Shows all, edits nothing. Big tables: no count of everything, pages of 50."""
+    """Shows all, edits nothing. Big tables: no count of everything, short pages: each row is 7 KB to send and draw."""
 
     show_full_result_count = False
-    list_per_page = 50
+    list_per_page = 25
     paginator = CappedPaginator
     list_filter_sheet = False
     show_facets = admin.ShowFacets.NEVER

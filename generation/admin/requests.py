@@ -16,7 +16,7 @@ from unfold.decorators import display
 from config.models import User
 from config.staff import Verb, VerbAdmin
 from generation.admin import story
-from generation.admin.filters import DoorFilter, LaneFilter, QuarantineFilter
+from generation.admin.filters import DoorFilter, LaneFilter, PriorityFilter, QuarantineFilter
 from generation.admin.names import ITEM_COLOURS, REQUEST_COLOURS, provider_name
 from generation.admin.queue_pages import QueuePages
 from generation.admin.verbs import ITEM_VERBS, REQUEST_VERBS
@@ -158,7 +158,7 @@ class ItemAdmin(QueuePages, StoryAdmin):
 
     verbs = ITEM_VERBS
     list_display = ("public_id", "state", "why", "urgency", "lane_shown", "owner", "percent", "created_at")
-    list_filter = ("status", DoorFilter, LaneFilter, "priority", "hold_reason", QuarantineFilter)
+    list_filter = ("status", DoorFilter, LaneFilter, PriorityFilter, "hold_reason", QuarantineFilter)
     search_fields = ("public_id",)
     search_help_text = "The id of an item or a request, or a customer's name, in full"
     ordering = ("-pk",)

@@ -45,7 +45,10 @@ class Asset(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
-        indexes = [models.Index(fields=["owner", "-created_at"], name="asset_of_owner")]
+        indexes = [
+            models.Index(fields=["owner", "-created_at"], name="asset_of_owner"),
+            models.Index(fields=["-created_at"], name="asset_newest"),
+        ]
 
     def __str__(self) -> str:
         return self.key
