@@ -102,6 +102,12 @@ def turns_it_into_a_model(page: Any) -> None:
     dear.click()
     expect(page.get_by_role("group", name="Back")).to_be_visible()  # this one takes views
     expect(page.locator("#sum .figure")).to_have_text(dear.locator(".price").inner_text())
+    page.get_by_role("button", name="One of yours: Back").press("Enter")
+    page.get_by_role("group", name="Back").get_by_role("radio").first.focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("Escape")  # closing the list chooses, so that arrow keys may go through it
+    expect(page.locator(".drop img")).to_have_count(2)
+    expect(page.locator("#sum .figure")).not_to_have_text(dear.locator(".price").inner_text())
     page.get_by_role("button", name="Make it").click()
     page.wait_for_url("**/app/work/**")
     page.get_by_role("button", name="Show in 3D").click()
