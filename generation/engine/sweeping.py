@@ -96,7 +96,8 @@ def _why_late(item: Item) -> closing.Failure:
 
 def close_abandoned() -> int:
     """End calls whose item was taken away and whose holder never came back, so that their lane has room again."""
-    gone = Q(stage=Stage.ACCEPTED, park_until__lt=Now()) | ~Q(stage=Stage.ACCEPTED) & (
+    at_vendor = Q(stage=Stage.ACCEPTED, poll_at__isnull=False)  # not one that was fetched, and is being kept
+    gone = Q(stage=Stage.ACCEPTED, park_until__lt=Now()) | ~at_vendor & (
         Q(item__lease_until__lt=Now()) | Q(item__lease_until__isnull=True)
     )
     abandoned = Attempt.objects.filter(gone, ended_at__isnull=True, started_at__lt=timezone.now() - _lease())

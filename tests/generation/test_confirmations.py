@@ -129,3 +129,16 @@ def test_who_asked_beside_the_holder_does_not_end_what_is_being_stored(alice: Us
     engine.sweep()
     work_until_quiet()
     assert (fresh(item).status, outcomes(item)) == ("SUCCEEDED", ["made"])
+
+
+def test_a_call_that_was_cancelled_under_a_dead_fetcher_leaves_its_lane(alice: User, vendors: Remote) -> None:
+    item = submit_one(alice, providers=[HUGGINGFACE])
+    engine.work(take())
+    Attempt.objects.update(poll_at=timezone.now())
+    (one,) = polling._take()
+    assert polling._fetch(one)
+    engine.cancel(item.request_id)
+    assert engine.sweep()["close_abandoned"] == 0
+    let_leases_end()
+    assert engine.sweep()["close_abandoned"] == 1
+    assert outcomes(item) == ["lost"]
