@@ -57,6 +57,11 @@ def test_the_compose_file_passes_settings_that_are_read() -> None:
     assert {"PORT", "MEDIA_ROOT"} <= read_settings()
 
 
+def test_whatever_stands_in_env_reaches_the_desk() -> None:
+    for name in OURS:
+        assert [one["path"] for one in COMPOSE["services"][name]["env_file"]] == [".env"], name
+
+
 def test_every_value_that_must_be_chosen_is_asked_for_in_the_papers() -> None:
     """Compose stops without them, so whoever follows the page has to meet each of them there."""
     must = set(re.findall(r"\$\{([A-Z_]+):\?", (ROOT / "compose.yaml").read_text()))

@@ -104,8 +104,28 @@ def test_what_is_to_be_typed_can_be_read(paper: Path) -> None:
         if language == "python":
             ast.parse(block)
         else:
-            read = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True)
+            read = subprocess.run(["sh", "-n"], input=block, text=True, capture_output=True)
             assert read.returncode == 0, read.stderr
+
+
+@papers
+def test_labels_that_are_named_are_shown(paper: Path) -> None:
+    """Words in italics with a capital are what stands on a button or in a menu: *Ledger → Export*."""
+    # What a worker may be told, not a label.
+    words = {"Pending", "Made", "Error"}
+    named = re.findall(r"(?<!\*)\*([A-Z][^*\n]+)\*(?!\*)", paper.read_text())
+    assert {label for label in named for word in label.split(" → ") if word not in shown()} - words == set()
+
+
+@cache
+def shown() -> str:
+    pages = [
+        *(ROOT / "templates").rglob("*.html"),
+        *ROOT.glob("*/admin/*.py"),
+        *ROOT.glob("*/*admin.py"),
+        *ROOT.glob("*/models.py"),
+    ]
+    return "\n".join(path.read_text() for path in pages)
 
 
 # --- Settings -------------------------------------------------------------------------------------
