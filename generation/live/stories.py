@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from generation.doors.stories import runs
-from generation.doors.stories.present import complete_message
+from generation.doors.stories.present import END, complete_message
 from generation.doors.stories.progress import Progress, Told
 from generation.doors.stories.serializers import is_session_id
 from generation.live.hub import Hint, Hub
@@ -80,8 +81,21 @@ def _news(key: SessionKey) -> SessionNews:
     if run.seq <= after:
         return SessionNews((), now, is_over)
     messages = _messages(session, run, after, is_over=is_over, is_snapshot=key.is_snapshot)
-    shown = messages[-1:] if key.is_snapshot else messages[-MOST_AT_ONCE:]
+    shown = messages[-1:] if key.is_snapshot else [*_end_of_earlier(session, key), *messages[-MOST_AT_ONCE:]]
     return SessionNews(tuple(json.dumps(message) for message in shown), now, is_over)
+
+
+def _end_of_earlier(session: StorySession, key: SessionKey) -> list[dict[str, Any]]:
+    """What was not told yet of a run that has ended, when the next one began before anybody looked.
+
+    Nothing of one that was taken back: it never ended, it never was.
+    """
+    if key.run is None or key.run == session.request_id:
+        return []
+    earlier = copy(session)
+    earlier.request = Request.objects.get(pk=key.run)
+    messages = _messages(earlier, earlier.request, key.seq, is_over=True, is_snapshot=False)
+    return messages[-MOST_AT_ONCE:] if messages and messages[-1]["type"] == END else []
 
 
 def _is_older(run: Request, key: SessionKey) -> bool:

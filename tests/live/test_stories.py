@@ -201,6 +201,26 @@ async def test_a_session_that_is_started_again_is_told_anew(alice: User, drawer:
         assert sum(map(is_end, heard)) == 1
 
 
+async def test_an_end_is_told_also_when_the_next_run_has_begun_before_it_was_read(
+    alice: User, drawer: Drawer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(PATH, alice) as client:
+        await subscribed(client)
+        await do(start, alice)
+        assert (await client.hear())["progress"]["segments_completed"] == 0
+        with monkeypatch.context() as patch:
+            patch.setattr("generation.events._publisher.send", lambda group, message: None)
+            await do(finish)
+            await do(start, alice)
+        await Hub.here().look()
+        heard = await client.hear_until(
+            lambda message: not is_end(message) and not message["progress"]["current_segment"]
+        )
+        assert [is_end(one) for one in heard[-2:]] == [True, False]
+        await do(finish)
+        assert sum(map(is_end, await client.hear_until(is_end))) == 1
+
+
 async def test_nobody_hears_of_another_persons_session(alice: User, bob: User, drawer: Drawer) -> None:
     async with connected(PATH, bob) as client:
         await subscribed(client)

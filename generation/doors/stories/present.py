@@ -17,6 +17,7 @@ from generation.doors.stories.segments import Caution, Outline
 from generation.models import Item
 
 IN_PROGRESS, COMPLETED, FAILED = "in_progress", "completed", "failed"
+END = "story_image_complete"
 
 _MESSAGES = {
     "IMAGE_GENERATION_FAILED": "No picture was made",
@@ -143,7 +144,7 @@ def complete_message(run: Run) -> dict[str, Any]:
     status = "failed" if not run.succeeded else "partial" if run.failed else "success"
     errors = errors_of(run)
     message: dict[str, Any] = {
-        "type": "story_image_complete",
+        "type": END,
         "session_id": run.session.session_id,
         "status": status,
         "results": {
