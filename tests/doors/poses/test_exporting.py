@@ -69,6 +69,17 @@ def test_none_but_unknown_formats_are_refused(alices: Customer) -> None:
     assert "shopee_product" in answer.json()["message"]
 
 
+@pytest.mark.parametrize("wanted", ["application/zip", "application/json", "application/zip, */*;q=0.1"])
+def test_who_accepts_archives_gets_one(alices: Customer, wanted: str) -> None:
+    pose = alices.finished_pose()
+    path = f"generations/{pose['generationId']}/export-zip"
+    answer = alices.call("GET", f"{path}?formats=tiktok", None, Accept=wanted)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/zip")
+    refusal = alices.call("GET", f"{path}?formats=myspace", None, Accept=wanted)
+    assert (refusal.status_code, refusal.headers["Content-Type"]) == (400, "application/problem+json")
+    assert "shopee_product" in refusal.json()["message"]
+
+
 def test_without_a_finished_pose_there_is_no_archive(alices: Customer) -> None:
     answer = alices.call("GET", f"generations/{alices.generated()}/export-zip")
     assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_STATE")
