@@ -61,7 +61,7 @@ async def _hf_inference(request: Request, desk: Desk, model: str) -> Reply:
     if request.method != "POST":
         return json_reply({"error": "Method Not Allowed"}, 405)
     task = "image-to-image" if model in rules.EDITORS else "text-to-image"
-    body = _body(request)
+    body = request.json_object()
     if task == "image-to-image" and not body and rules.size_of(request.body):
         # The form without parameters: a bare picture, to which the vendor's client gives no media type.
         body = {"inputs": base64.b64encode(request.body).decode()}
@@ -125,7 +125,7 @@ async def _fal(request: Request, desk: Desk, path: str) -> Reply:
     if request.method != "POST":
         return json_reply({"detail": "Method Not Allowed"}, 405)
     queued = request.query.get("_subdomain") == "queue"
-    body = _body(request)
+    body = request.json_object()
     operation = "submit" if queued else "sync"
     seen = desk.see(NAME, operation, request, prompt=str(body.get("prompt") or ""), fields=rules.short(body))
     fault = desk.strike(seen)
@@ -244,15 +244,6 @@ async def _result(request: Request, desk: Desk, job: Job, fault: Fault | None) -
 
 
 # --- Bodies --------------------------------------------------------------------------------------
-
-
-def _body(request: Request) -> dict[str, Any]:
-    """The JSON object that was sent; {} for anything else, which then fails for what it lacks."""
-    try:
-        body = request.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _mapping(model: str) -> Reply:

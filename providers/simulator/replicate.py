@@ -86,7 +86,7 @@ async def answer(request: Request, desk: Desk) -> Reply:
 
 async def _create(request: Request, desk: Desk, name: str) -> Reply:
     """`name` is empty for the form that takes a version."""
-    body = _body(request)
+    body = request.json_object()
     given = body.get("input")
     given = given if isinstance(given, dict) else {}
     seen = desk.see(NAME, "submit", request, prompt=str(given.get("prompt") or given.get("mask_prompt") or ""))
@@ -252,15 +252,6 @@ def _uploaded(request: Request, desk: Desk, rest: list[str]) -> Reply:
 
 
 # --- Bodies --------------------------------------------------------------------------------------
-
-
-def _body(request: Request) -> dict[str, Any]:
-    """The JSON object that was sent; {} for anything else, which then fails for what it lacks."""
-    try:
-        body = request.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _short(value: Any) -> Any:

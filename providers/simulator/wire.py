@@ -41,6 +41,14 @@ class Request:
         """The body as JSON; raises ValueError."""
         return json.loads(self.body)
 
+    def json_object(self) -> dict[str, Any]:
+        """The JSON object that was sent; {} for anything else, which then fails for what it lacks."""
+        try:
+            body = self.json()
+        except ValueError:
+            return {}
+        return body if isinstance(body, dict) else {}
+
     def parts(self) -> list[Part]:
         """The parts of a multipart body; raises ValueError."""
         kind, _, rest = self.headers.get("content-type", "").partition(";")
