@@ -26,6 +26,13 @@ INPUT_FETCH_TIMEOUT_S = env.number("INPUT_FETCH_TIMEOUT_S", 30.0)
 # --- MakeIt3D door -------------------------------------------------------------------------------
 
 MAKEIT3D_MAX_MODEL_BYTES = env.integer("MAKEIT3D_MAX_MODEL_BYTES", 100 * 1024 * 1024, low=1024)
+# Nobody brings a larger file; beside it the rest of its form.
+UPLOAD_LIMIT_BYTES = MAKEIT3D_MAX_MODEL_BYTES + 1024 * 1024
+FILE_UPLOAD_HANDLERS = [
+    "config.api.uploads.Limit",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 # Of one person and route, in any 60 seconds; 0 is no limit. The routes that make things have their own in the
 # door's catalogue: MAKEIT3D_PER_MINUTE=text-to-image=10,upscale=0 changes some of them.
 MAKEIT3D_PER_MINUTE = env.counts("MAKEIT3D_PER_MINUTE")
