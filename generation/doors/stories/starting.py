@@ -10,7 +10,7 @@ Used by the API and by the dashboard. What goes wrong comes out as an ApiError w
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -207,16 +207,18 @@ def _in_progress() -> ApiError:
 # --- Announce ------------------------------------------------------------------------------------
 
 
-def announce(begun: Begun) -> None:
+def announce(begun: Begun, also_undo: Callable[[], None] = lambda: None) -> None:
     """Write the first status.json, after the commit. When it cannot be written, the run is taken back as if it had
     never been: cancelled, refunded, and its session belongs to the run before again. Raises ApiError.
+
+    also_undo: what else says that it began; undone in the same transaction, or a repeat would be told that it did.
     """
     try:
         with store_errors():
             mirror.mirror(begun.order.pk)
     except ApiError:
         if not _is_announced(begun.order.pk):
-            _take_back(begun)
+            _take_back(begun, also_undo)
             raise
 
 
@@ -225,9 +227,10 @@ def _is_announced(order_id: UUID) -> bool:
     return Request.objects.filter(pk=order_id, mirrored_seq__gt=0).exists()
 
 
-def _take_back(begun: Begun) -> None:
+def _take_back(begun: Begun, also_undo: Callable[[], None]) -> None:
     order, before = begun.order, begun.before
     with transaction.atomic():
+        also_undo()
         engine.cancel(order.pk)
         for item in Item.objects.filter(request=order, status=ItemStatus.SUCCEEDED).order_by("pk"):
             engine.refund(item.pk, item.charged, reason="not started", actor="", form_key=f"taken-back:{order.pk}")

@@ -81,15 +81,8 @@ class ProcessView(APIView):
 
         answer = idempotency.answer_once(request, produce)
         if answer.status_code == 200 and "Idempotency-Replayed" not in answer.headers:
-            self._announce(request, begun[-1])
+            starting.announce(begun[-1], also_undo=lambda: idempotency.forget(request))
         return answer
-
-    def _announce(self, request: Request, begun: starting.Begun) -> None:
-        try:
-            starting.announce(begun)
-        except ApiError:
-            idempotency.forget(request)
-            raise
 
 
 class SessionView(APIView):

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.db import connection
 
+from config.api import idempotency
 from config.models import Idempotency
 from credits import ledger
 from generation import engine, storage
@@ -383,6 +385,23 @@ def test_a_start_that_cannot_be_announced_is_taken_back_whole(alices: Author, mo
     assert alices.start(key="a-key-of-mine").status_code == 200
     assert alices.balance == 96
     assert_books_are_right()
+
+
+def test_a_key_is_free_again_with_the_refund_and_not_after_it(alices: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in between, a repeat would be told that a run was accepted that had been taken back."""
+    alices.put("segments.md", story(1))
+    forget = idempotency.forget
+    taken_back: list[bool] = []
+
+    def note(request: Any) -> None:
+        taken_back.append(Request.objects.get().status == RequestStatus.CANCELLED and not connection.in_atomic_block)
+        forget(request)
+
+    monkeypatch.setattr(idempotency, "forget", note)
+    with away():
+        assert alices.start(key="a-key-of-mine").status_code == 503
+    assert taken_back == [False]
+    assert not Idempotency.objects.exists()
 
 
 def test_a_start_that_is_taken_back_leaves_the_earlier_run_as_it_was(alices: Author) -> None:
