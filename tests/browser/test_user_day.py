@@ -63,6 +63,8 @@ def test_a_day_of_a_customer(alice: User, watched: Watched, simulator: Remote) -
     has_a_story_drawn(page)
     chooses_a_pose_and_what_is_behind_it(page)
     finds_all_of_it_again(page)
+    reads_the_bill(page)
+    lends_a_program_a_token(page)
 
     made = aside(lambda: Item.objects.filter(owner=alice, status="SUCCEEDED").count())
     assert made == 8, "a picture, a model, one repainted, one after a refusal, two of a story, a pose and its change"
@@ -237,8 +239,38 @@ def finds_all_of_it_again(page: Any) -> None:
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename.endswith(".png")
+
+
+def reads_the_bill(page: Any) -> None:
     page.get_by_role("link", name="Credits", exact=True).click()
-    expect(page.get_by_role("heading", name="Credits")).to_be_visible()
+    page.get_by_label("What").select_option("Charged")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator(".plus")).to_have_count(0)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="As a table (CSV)").click()
+    assert download.value.suggested_filename == "atelier-credits.csv"
+    page.get_by_role("link", name="Story images").click()
+    expect(page.get_by_role("row", name="Together")).to_contain_text("2")
+    expect(page.get_by_role("button", name="Print")).to_be_visible()
+
+
+def lends_a_program_a_token(page: Any) -> None:
+    def asked() -> int:
+        answer = page.request.get("/api/credits/balance", headers={"Authorization": f"Bearer {raw}"})
+        return int(answer.status)
+
+    page.get_by_role("link", name="API", exact=True).click()
+    page.get_by_label("Name", exact=True).fill("A nightly program")
+    page.get_by_role("button", name="Make it").click()
+    raw = page.locator("#raw").inner_text()
+    assert asked() == 200
+    page.get_by_role("link", name="API", exact=True).click()
+    expect(page.locator("#raw")).to_have_count(0)
+    expect(page.get_by_role("row", name="A nightly program")).to_contain_text("now")
+    page.get_by_label("Revoke A nightly program").click()
+    page.get_by_role("button", name="Revoke A nightly program").click()
+    expect(page.locator(".note")).to_contain_text("is revoked")
+    assert asked() == 401
 
 
 def test_home_shows_what_another_tab_asks_for_and_nothing_stale_after_a_lost_line(
