@@ -32,6 +32,8 @@ WRONG_KIND = {
     Kind.MODEL: "It must lead to a GLB or OBJ model.",
 }
 
+RESIZE_FIRST = "Resize it first: that is not done here, because the result is the picture itself."
+
 Files = Mapping[str, Sequence[Asset | None]]
 
 
@@ -148,9 +150,10 @@ def _suit(wish: Wish, gathered: Gathered, owner_id: UUID) -> None:
         # A mask goes out in the size of its picture.
         fault = limits.fault(look) or limits.weight_fault([asset.size_bytes]) if one.word == "images" else ""
         if fault:
-            size = limits.nearest(look.width, look.height) if one.adapts and look.width and look.height else None
-            if size is None:
-                raise inputs.invalid(name, fault)
+            size = limits.nearest(look.width, look.height) if look.width and look.height else None
+            if size is None or not one.adapts:
+                would_do = size not in (None, (look.width, look.height))
+                raise inputs.invalid(name, f"{fault} {RESIZE_FIRST}" if would_do else fault)
             sent = _adapted(asset, size, limits.file_bytes or limits.body_bytes, name, owner_id)
             gathered.fetched.append(sent)
             gathered.adapted[name] = sent

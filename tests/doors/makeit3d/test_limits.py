@@ -131,6 +131,7 @@ def test_what_no_size_would_mend_is_refused_with_its_rule(
     answer = asked(alices, operation, "stability", alices.link_to(size=size))
     assert refusal_of(answer) == (422, "INPUT_INVALID")
     assert rule in answer.json()["error"]
+    assert ("Resize it first" in answer.json()["error"]) is (operation == "remove-background")
     assert (Item.objects.count(), alices.balance) == (0, 100)
 
 
