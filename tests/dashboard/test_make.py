@@ -216,12 +216,15 @@ def test_a_body_longer_than_any_file_is_refused_unread_whoever_sends_it(
     client: Client, alice: User, settings: Any
 ) -> None:
     settings.UPLOAD_LIMIT_BYTES = 1000
-    sent = {"form_key": str(uuid.uuid4()), "input_image_asset_url.file": SimpleUploadedFile("x.png", bytes(2000))}
+
+    def sent() -> dict[str, Any]:
+        return {"form_key": str(uuid.uuid4()), "input_image_asset_url.file": SimpleUploadedFile("x.png", bytes(2000))}
+
     stranger = Client(enforce_csrf_checks=True)
     stranger.cookies["csrftoken"] = "a" * 32
-    assert stranger.post(address("upscale"), sent).status_code == 400
+    assert stranger.post(address("upscale"), sent()).status_code == 400
     client.force_login(alice)
-    assert client.post(address("upscale"), sent).status_code == 400
+    assert client.post(address("upscale"), sent()).status_code == 400
     assert not Asset.objects.exists()
 
 
