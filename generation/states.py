@@ -7,9 +7,9 @@
     request  QUEUED -> RUNNING -> COMPLETED | FAILED | CANCELLED, COMPLETED | FAILED -> RUNNING (reopened)
 
 What each state means is said where it is declared (`generation.models`). QUEUED -> RUNNING is written by
-the one statement in `generation.claim`; every other arrow goes through `move`, `move_many` and
-`move_request` here, inside a `Change` that holds the request's lock, but for `begin`, which is a change by itself.
-False (or fewer ids than given)
+the one statement in `generation.claim`, WAITING -> RUNNING by `fetch`: from open to open, and nobody hears of it,
+so neither takes the request's lock. Every other arrow goes through `move`, `move_many` and `move_request` here,
+inside a `Change` that holds it, but for `begin`, which is a change by itself. False (or fewer ids than given)
 means that another hand was first: not an error, never ignored.
 
 Lock order everywhere: requests by id, items by id, account.
@@ -100,6 +100,31 @@ def move(
     if arrow.event:
         change.record(arrow.event, item_id, **(told or {}))
     return True
+
+
+_FETCH = f"""
+WITH fetched AS (
+    UPDATE generation_item AS i
+    SET status = '{FETCH.target}', fence = fence + 1,
+        lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
+    WHERE id = %(item)s AND fence = %(fence)s AND status = '{FETCH.sources[0]}' RETURNING {rows.columns_of(Item, "i")}
+), followed AS (
+    UPDATE generation_attempt a SET fence = fetched.fence, poll_at = NULL FROM fetched WHERE a.id = %(attempt)s
+)
+SELECT * FROM fetched
+"""  # noqa: S608 constants of this file
+
+
+def fetch(item_id: int, attempt_id: int, *, fence: int, lease_s: float) -> Item | None:
+    """Win a parked item back for its attempt, once; return it as it is now. One query, in no change or in one.
+
+    Calls of one request end together: each would queue for the request's lock before its result can be looked at.
+    Nobody asks about a call that is being kept; whoever takes it back from a dead holder has it asked about again.
+    """
+    with sql.cursor() as cursor:
+        cursor.execute(_FETCH, {"item": item_id, "attempt": attempt_id, "fence": fence, "lease_s": lease_s})
+        row = cursor.fetchone()
+        return rows.read(Item, [column.name for column in cursor.description], row) if row else None
 
 
 def move_many(change: Change, items: Iterable[Item], arrow: Move, **fields: Any) -> list[Item]:

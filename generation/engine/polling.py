@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -224,18 +225,13 @@ def _next_call(one: Parked, claim: Claim, ready: Ready) -> None:
 def _fetch(one: Parked, *, goes_on: bool = False, gives_up: bool = False) -> Claim | None:
     """Win a parked item back, once. goes_on: its attempt is about to send another call, as when it was claimed.
     gives_up: its call is to be stopped at the vendor."""
-    with events.change(one.item.request_id) as change:
-        item = closing.locked(change, one.item.pk)
-        if item.status != ItemStatus.WAITING or item.fence != one.attempt.fence + 1:
+    with events.change(one.item.request_id) if gives_up else nullcontext() as change, transaction.atomic():
+        item = states.fetch(one.item.pk, one.attempt.pk, fence=one.attempt.fence + 1, lease_s=settings.LEASE_S)
+        if item is None:
             return None
-        lease = change.now + timedelta(seconds=settings.LEASE_S)
-        if not states.move(change, item.pk, states.FETCH, lease_until=lease):
-            return None
-        item.fence, item.status, item.lease_until = item.fence + 1, ItemStatus.RUNNING, lease
-        again = {"stage": Stage.SENT, "remote_id": ""} if goes_on else {}
-        # Nobody asks about what is being kept; whoever takes it back from a dead holder has it asked about again.
-        change.alter(Attempt, one.attempt.pk, fence=item.fence, poll_at=None, **again)
-        if gives_up:
+        if goes_on:
+            rows.update(Attempt, one.attempt.pk, to={"stage": Stage.SENT, "remote_id": ""})
+        if change:
             closing.cancel_at_vendor_later(change, one.attempt.pk)
     return Claim(item, one.attempt.pk, item.fence)
 
@@ -263,22 +259,25 @@ def _record_late(one: Parked, answer: Made | Ready | ProviderError) -> None:
         closing.end_without_result(one.attempt.pk, Outcome.LATE, error)
 
 
-# Requests are locked in order of id, as everywhere, before anything else of theirs is written.
+# Whose progress moves is locked first: requests, then items, in order of id, as everywhere; attempts come after them.
 _WRITE = """
 WITH news AS MATERIALIZED (
     SELECT * FROM unnest(%(attempts)s::bigint[], %(waits)s::float8[], %(progress)s::int[])
          AS n(attempt, wait_s, progress)
+), moving AS MATERIALIZED (
+    SELECT i.id, i.request_id FROM news n JOIN generation_attempt a ON a.id = n.attempt
+    JOIN generation_item i ON i.id = a.item_id WHERE i.status = 'WAITING' AND i.progress < n.progress
 ), locked AS MATERIALIZED (
-    SELECT r.id FROM generation_request r
-    WHERE r.id IN (SELECT i.request_id FROM news n JOIN generation_attempt a ON a.id = n.attempt
-                   JOIN generation_item i ON i.id = a.item_id)
-    ORDER BY r.id FOR UPDATE
+    SELECT r.id FROM generation_request r WHERE r.id IN (SELECT request_id FROM moving) ORDER BY r.id FOR UPDATE
+), stopped AS MATERIALIZED (
+    SELECT i.id FROM generation_item i
+    WHERE i.id IN (SELECT id FROM moving) AND (SELECT count(*) FROM locked) > 0 ORDER BY i.id FOR UPDATE
 ), polled AS (
     UPDATE generation_attempt a
     SET poll_at = LEAST(clock_timestamp() + n.wait_s * interval '1 second',
                         GREATEST(a.park_until, clock_timestamp() + interval '1 second')),
         progress = n.progress
-    FROM news n CROSS JOIN (SELECT count(*) FROM locked) AS first
+    FROM news n CROSS JOIN (SELECT count(*) FROM stopped) AS first
     WHERE a.id = n.attempt AND a.ended_at IS NULL
     RETURNING a.item_id, n.progress
 ), moved AS MATERIALIZED (
