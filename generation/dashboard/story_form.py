@@ -16,7 +16,6 @@ from rest_framework.request import Request as ApiRequest
 from rest_framework.response import Response
 
 from config.api import idempotency
-from config.api.errors import ApiError
 from config.models import User
 from credits.models import Price
 from generation.dashboard.orders import Call, NotNow
@@ -153,11 +152,11 @@ def send(user: User, form: StoryForm) -> str:
     call = cast(ApiRequest, Call(user, form.body, {"Idempotency-Key": key}, path=PATH))
     if idempotency.answered(call) is not None:
         return session_id
-    uploads.keep(user, session_id, places.SEGMENTS, form.source)
+    kept = uploads.keep(user, session_id, places.SEGMENTS, form.source)
     if diagram := _read(form.cleaned_data.get("diagram"), uploads.KINDS[places.DIAGRAM].most_bytes()):
         uploads.keep(user, session_id, places.DIAGRAM, diagram)
-    usual = places.usual(user.storage_id, session_id)
-    story = starting.prepare(session_id, usual, form.options)
+    place = places.named(kept["s3_path"], user.storage_id, session_id)
+    story = starting.prepare(session_id, place, form.options)
     starting.make_way(session_id, user.pk)
     begun: list[starting.Begun] = []
 
@@ -171,9 +170,5 @@ def send(user: User, form: StoryForm) -> str:
     if answer.status_code == 402:
         raise NotNow(str(answer.data["detail"]))
     if "Idempotency-Replayed" not in answer.headers:
-        try:
-            starting.announce(begun[-1])
-        except ApiError:
-            idempotency.forget(call)
-            raise
+        starting.announce(begun[-1], also_undo=lambda: idempotency.forget(call))
     return session_id

@@ -147,6 +147,20 @@ def test_an_earlier_story_can_be_drawn_again(browser: Client, author: Author) ->
     assert browser.get(reverse("app-story-new") + "?like=..").status_code == 200
 
 
+def test_a_story_that_lies_elsewhere_is_drawn_from_what_was_written(browser: Client, author: Author) -> None:
+    """Its files stay in the folder that a client named over the API; an old one in the usual folder is not read."""
+    author.put("segments.md", story(1, "Old"))
+    elsewhere = author.path().replace("/images/", "/drafts/")
+    storage.copy(author.path(), elsewhere)
+    assert author.start(path=elsewhere).status_code == 200
+    work()
+
+    assert browser.post(reverse("app-story-new"), form(story(1, "New"))).status_code == 302
+
+    assert author.status()["template_title"] == "New"
+    assert storage.read(elsewhere).startswith(b"Template: New")
+
+
 def test_all_pictures_are_taken_home_in_one_file(browser: Client, author: Author) -> None:
     author.started(story(2), num_images=1)
     assert browser.get(reverse("app-story-download", args=[SESSION])).status_code == 404
