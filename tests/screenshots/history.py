@@ -76,7 +76,7 @@ def fill() -> None:
         work()
         _move(Request.objects.exclude(pk__in=known), when)
     _library(people)
-    _, _ = personal.make(people["mara"].user, "Nightly covers", days=90)
+    personal.make(people["mara"].user, "Nightly covers", days=90)
 
 
 def fault(provider: str, name: str, **params: Any) -> None:
