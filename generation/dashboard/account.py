@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django import forms
@@ -18,10 +18,10 @@ from django.views.decorators.http import require_POST, require_safe
 from rest_framework_simplejwt.tokens import AccessToken
 
 from config.api import personal
-from config.models import PersonalToken
+from config.models import PersonalToken, User
 from credits import export, ledger
 from generation.dashboard import clients, purse
-from generation.dashboard.views import _base_url, _owner, render_page
+from generation.dashboard.views import render_page
 
 # Days -> what the form calls them.
 ENDS = {"30": "in 30 days", "90": "in 90 days", "365": "in a year", "": "never"}
@@ -133,4 +133,9 @@ def _api(request: HttpRequest, form: TokenForm, status: int = 200, **made: Any) 
 
 def _address(request: HttpRequest) -> str:
     """Where programs reach the desk: as it calls itself, else as this browser does."""
-    return (settings.PUBLIC_URL or _base_url(request)).rstrip("/")
+    return (settings.PUBLIC_URL or request.build_absolute_uri("/")).rstrip("/")
+
+
+def _owner(request: HttpRequest) -> User:
+    """Nobody comes here without a session."""
+    return cast(User, request.user)
