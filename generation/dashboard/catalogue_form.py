@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -19,14 +18,14 @@ from rest_framework.exceptions import ValidationError
 
 from config.api.errors import ApiError
 from config.models import User
-from credits import pricing
-from credits.errors import OperationUnavailable
 from generation import storage
-from generation.dashboard import fields, sources, wares
+from generation.dashboard import bills, fields, sources, wares
+from generation.dashboard.bills import Bill
 from generation.dashboard.forms import faults_of, in_words
+from generation.dashboard.slots import Slot, asked_names, names_of, slots_of
 from generation.doors.makeit3d import parameters as kinds
-from generation.doors.makeit3d import plan, serializers
-from generation.doors.makeit3d.catalogue import BY_NAME, OURSELVES, PROMPT_CHARS, Input, Kind, Operation, Prompt
+from generation.doors.makeit3d import serializers
+from generation.doors.makeit3d.catalogue import BY_NAME, OURSELVES, PROMPT_CHARS, Input, Operation, Prompt
 from generation.doors.makeit3d.parameters import Param
 from generation.doors.makeit3d.serializers import MOST_TASK_ID, PROMPT, PROVIDER, TASK_ID, Wish
 from generation.models import Asset, Item
@@ -34,51 +33,8 @@ from providers import registry
 
 USUAL_SIZES = ("1024x1024", "1536x1024", "1024x1536", "1820x1024", "1024x1820")
 CHOOSE = "Choose a file, or one of yours."
-_LABELS = {"mask": "What is to change", "model": "Model"}
-_HINTS = {"mask": "White is repainted, black stays. It has to be as large as the picture."}
 MISSING = {PROMPT: "Say what it should show.", "select_prompt": "Say what to find.", PROVIDER: "Choose one of these."}
 _NTH = re.compile(r"\[(\d+)\]")
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A place for one file. name: of its field; `view`: which side of a thing it shows, when there are several."""
-
-    name: str
-    label: str
-    hint: str
-    of: Input
-    chosen: Asset | None
-    faults: Sequence[str]
-    is_required: bool = True
-
-    @property
-    def accepts(self) -> str:
-        return sources.ACCEPTS[self.of.kind]
-
-    @property
-    def what(self) -> str:
-        """What a person would call such a file."""
-        if self.of.word == "mask":
-            return "mask"
-        return "sketch" if "sketch" in self.of.name else {Kind.IMAGE: "picture", Kind.MODEL: "model"}[self.of.kind]
-
-
-@dataclass(frozen=True)
-class Bill:
-    """What the form would cost now. each: None when it is not on offer."""
-
-    each: int | None
-    count: int
-    balance: int
-
-    @property
-    def total(self) -> int:
-        return (self.each or 0) * self.count
-
-    @property
-    def missing(self) -> int:
-        return max(0, self.total - self.balance)
 
 
 class CatalogueForm:
@@ -121,7 +77,7 @@ class CatalogueForm:
         """The files that are chosen, by their ids. A query for each kind."""
         found: dict[str, Asset] = {}
         for kind in {one.kind for one in self.operation.inputs}:
-            names = [name for one in self.operation.inputs if one.kind is kind for name in _names_of(one)]
+            names = [name for one in self.operation.inputs if one.kind is kind for name in names_of(one)]
             found |= sources.find(self.owner.pk, kind, [self._data.get(name, "") for name in names])
         return found
 
@@ -139,7 +95,7 @@ class CatalogueForm:
         if self.operation.prompt is not Prompt.ABSENT and (prompt := self._data.get(PROMPT, "").strip()):
             body[PROMPT] = prompt
         for one in self.operation.inputs:
-            links = [self._link(name) for name in self._slots_of(one)]
+            links = [self._link(name) for name in asked_names(one, self.offer)]
             while links and links[-1] is None:
                 links.pop()
             if links:
@@ -153,7 +109,7 @@ class CatalogueForm:
     @property
     def order(self) -> dict[str, Any]:
         """What tells this order from another: links are signed anew each time, the files behind them stay."""
-        names = [name for one in self.operation.inputs for name in self._slots_of(one)]
+        names = [name for one in self.operation.inputs for name in asked_names(one, self.offer)]
         rest = {
             key: value for key, value in self.body.items() if key not in {one.name for one in self.operation.inputs}
         }
@@ -162,9 +118,6 @@ class CatalogueForm:
     def _link(self, name: str) -> str | None:
         asset = self.asset(name)
         return storage.link(asset.key, self.base_url) if asset else None
-
-    def _slots_of(self, one: Input) -> list[str]:
-        return _names_of(one)[: self.offer.takes or None]
 
     @staticmethod
     def _is_there(alias: str) -> bool:
@@ -183,7 +136,7 @@ class CatalogueForm:
     def keep_files(self, files: MultiValueDict) -> None:
         """Keep what was brought with the form, each at its place. Raises ApiError 503 alone; else it is a fault."""
         for one in self.operation.inputs:
-            for name in _names_of(one):
+            for name in names_of(one):
                 if sent := files.get(f"{name}.file"):
                     self.keep(one, name, sent)
 
@@ -220,7 +173,7 @@ class CatalogueForm:
         self.form_key = str(uuid.uuid4())
 
     def _place(self, path: str) -> str:
-        shown = {PROMPT, PROVIDER, TASK_ID, *(param.name for param in self.params), *map(_name, self.slots)}
+        shown = {PROMPT, PROVIDER, TASK_ID, *(param.name for param in self.params), *(slot.name for slot in self.slots)}
         return next((place for place in (path, f"{path}.0") if place in shown), "")
 
     def _in_words(self, place: str, text: str) -> str:
@@ -265,19 +218,11 @@ class CatalogueForm:
 
     @property
     def slots(self) -> list[Slot]:
-        return [
-            self._slot(one, name, nth) for one in self.operation.inputs for nth, name in enumerate(self._slots_of(one))
-        ]
+        places = [name for one in self.operation.inputs for name in asked_names(one, self.offer)]
+        return slots_of(self.operation, self.offer, {name: self.asset(name) for name in places}, self.faults)
 
     def slot(self, name: str) -> Slot | None:
         return next((slot for slot in self.slots if slot.name == name), None)
-
-    def _slot(self, one: Input, name: str, nth: int) -> Slot:
-        are_views = one.most and len(self._slots_of(one)) > 1
-        label = wares.VIEWS[nth] if are_views else _LABELS.get(one.word, "") or "Picture"
-        label = "Sketch" if "sketch" in one.name else label
-        hint = _HINTS.get(one.word, "") if not nth else ""
-        return Slot(name, label, hint, one, self.asset(name), self.faults.get(name, []), is_required=not nth)
 
     @property
     def first_fields(self) -> list[fields.Field]:
@@ -311,7 +256,7 @@ class CatalogueForm:
 
     def _usual_price(self, alias: str) -> int | None:
         values = {param.name: param.default for param in self.operation.offers[alias].params}
-        return _price(self._wish(alias, {name: value for name, value in values.items() if value is not None}))
+        return bills.price_of(self._wish(alias, {name: value for name, value in values.items() if value is not None}))
 
     def bill(self, balance: int) -> Bill:
         """What it would cost as it stands, faults or not. One query."""
@@ -321,13 +266,13 @@ class CatalogueForm:
             if (value := param.default if value is None else value) is not None:
                 values[param.name] = value
         count = next((values[param.name] for param in self.offer.params if isinstance(param, kinds.Count)), 1)
-        return Bill(_price(self._wish(self.provider, values)), count, balance)
+        return Bill(bills.price_of(self._wish(self.provider, values)), count, balance)
 
     def _wish(self, alias: str, values: Mapping[str, Any]) -> Wish:
         links = {
             one.name: tuple(
                 name if self.asset(name) else None
-                for name in _names_of(one)[: self.operation.offers[alias].takes or None]
+                for name in names_of(one)[: self.operation.offers[alias].takes or None]
             )
             for one in self.operation.inputs
         }
@@ -348,19 +293,10 @@ def earlier(item: Item) -> dict[str, str]:
         keys = made_from.get(one.word) or []
         keys = keys if isinstance(keys, list) else [keys]
         mine = sources.by_keys(item.owner_id, keys)
-        for name, key in zip(_names_of(one), keys, strict=False):
+        for name, key in zip(names_of(one), keys, strict=False):
             if key in mine:
                 values[name] = str(mine[key].pk)
     return values
-
-
-def first_slot(operation: Operation) -> tuple[Input, str] | None:
-    """Where a file goes that somebody wants to use for this operation."""
-    return next(((one, _names_of(one)[0]) for one in operation.inputs), None)
-
-
-def input_of(operation: Operation, name: str) -> Input | None:
-    return next((one for one in operation.inputs if name in _names_of(one)), None)
 
 
 # --- Small things ----------------------------------------------------------------------------------
@@ -370,19 +306,3 @@ def _query(values: Mapping[str, Any]) -> QueryDict:
     data = QueryDict(mutable=True)
     data.update({name: str(value) for name, value in values.items()})
     return data
-
-
-def _name(slot: Slot) -> str:
-    return slot.name
-
-
-def _names_of(one: Input) -> list[str]:
-    return [f"{one.name}.{nth}" for nth in range(one.most)] if one.most else [one.name]
-
-
-def _price(wish: Wish) -> int | None:
-    try:
-        key, model = plan.price_of(wish)
-        return pricing.quote(key, provider=wish.provider, model=model).credits
-    except OperationUnavailable:
-        return None

@@ -131,13 +131,13 @@ def thumbnail_of(asset: Asset, base_url: str) -> str:
     return storage.link(small.key, base_url) if small else ""
 
 
-def tasks(owner_id: UUID) -> list[tuple[str, str]]:
-    """The tasks, projects and stories of one's newest requests: value and name. Two queries."""
+def tasks(owner_id: UUID, chosen: str = "") -> list[tuple[str, str]]:
+    """The tasks, projects and stories of one's newest requests, and the chosen one: value and name. Two queries."""
     mine = Request.objects.filter(owner=owner_id, erased_at=None).order_by("-created_at")
-    found: dict[str, str] = {}
+    found: dict[str, str] = {chosen: chosen} if chosen else {}
     for door, group, title in mine.values_list("door", "group", "params__template_title")[:NEWEST]:
         if group and not is_our_task(group) and not group.startswith(CHANGE_GROUP):
-            found.setdefault(group, str(title or group) if door == STORIES else group)
+            found[group] = str(title or group) if door == STORIES else group
     projects = PoseProject.objects.filter(owner=owner_id).values_list("pk", "name")[:200]
     names = {str(pk): name for pk, name in projects}
     return [(group, names.get(group, name)) for group, name in list(found.items())[:MOST_TASKS]]

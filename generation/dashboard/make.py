@@ -21,7 +21,8 @@ from config.api.errors import ApiError
 from config.models import User
 from credits import ledger
 from credits.errors import CreditsError
-from generation.dashboard import catalogue_form, forms, orders, shelf, sources, wares
+from generation.dashboard import catalogue_form, forms, orders, shelf, slots, sources, wares
+from generation.dashboard.bills import Bill
 from generation.dashboard.catalogue_form import CatalogueForm
 from generation.dashboard.doors import MAKEIT3D
 from generation.dashboard.views import render_page
@@ -92,8 +93,8 @@ def visual_sum(request: HttpRequest) -> HttpResponse:
     return render(request, "app/fragments/bill.html", {"bill": _visual_bill(request, form, forms.prices())})
 
 
-def _visual_bill(request: HttpRequest, form: forms.VisualForm, prices: Mapping[str, int]) -> catalogue_form.Bill:
-    return catalogue_form.Bill(prices.get(str(form["type"].value())), 1, _balance(request))
+def _visual_bill(request: HttpRequest, form: forms.VisualForm, prices: Mapping[str, int]) -> Bill:
+    return Bill(prices.get(str(form["type"].value())), 1, _balance(request))
 
 
 # --- The MakeIt3D door ----------------------------------------------------------------------------
@@ -134,8 +135,8 @@ def _begin_with(request: HttpRequest, chosen: Operation) -> dict[str, str]:
     if sheet and sheet.cards and sheet.request.door == MAKEIT3D:
         item = sheet.cards[0].item
         return catalogue_form.earlier(item) if item.params["operation"] == chosen.name else {}
-    place = catalogue_form.first_slot(chosen)
-    return {place[1]: request.GET["use"]} if place and "use" in request.GET else {}
+    place = slots.first_slot(chosen)
+    return {place: request.GET["use"]} if place and "use" in request.GET else {}
 
 
 def _page(request: HttpRequest, form: CatalogueForm, status: int = 200) -> HttpResponse:
@@ -178,7 +179,7 @@ def source(request: HttpRequest, name: str, place: str) -> HttpResponse:
     """One place for a file, after a file was brought or one of one's own was chosen; fetched when it was."""
     chosen = _operation(name)
     form = _sent(request, chosen)
-    of = catalogue_form.input_of(chosen, place)
+    of = slots.input_of(chosen, place)
     slot = form.slot(place)
     if of is None or slot is None:
         raise Http404("no such place")

@@ -80,6 +80,8 @@ def test_a_task_is_found_by_its_name_and_only_those_that_were_given_are_offered(
     assert [name for _, name in page.context["tasks"]] == ["Spring <b>", "kitchen"]
     assert shown(browser, task="kitchen") == [str(one.pk)]
     assert shown(browser, task=str(project.pk)) == [str(pose.pk)]
+    elsewhere = browser.get(reverse("app-gallery"), {"task": "long ago"}).text
+    assert '<option value="long ago" selected>' in elsewhere
     assert "Nothing of that kind" in browser.get(reverse("app-gallery"), {"task": "nowhere\0"}).text
 
 
