@@ -10,7 +10,7 @@ import pytest
 from config.models import User
 from generation import queue, storage
 from generation.models import Attempt, Chore, Event, EventKind, Item
-from tests.doors.stories.desk import Author, assert_books_are_right, do_chores, image, run_of, story
+from tests.doors.stories.desk import Author, assert_books_are_right, image, run_of, story
 from tests.generation.processes import ROOT, environment, program, until, worker
 from tests.simulator import Remote
 
@@ -97,21 +97,22 @@ def test_a_worker_killed_over_the_files_leaves_whole_ones_and_the_end_is_told_on
 ) -> None:
     queue.bells().empty()
     author.started(story(1), num_images=1)
-    env = environment(media, REPLICATE_POLL_S="0.1")
+    env = environment(media, REPLICATE_POLL_S="0.1", LEASE_S="1")
 
     killed(["mirror-report"], env, tmp_path / "report.log")
     assert author.file()["status"] == "in_progress"
     report = author.file("Tides/generation_report.json")
     assert report["segments_succeeded"] == 1
 
-    Chore.objects.update(lease_until=None)
     killed(["mirror-status"], env, tmp_path / "status.log")
     assert author.file()["status"] == "completed"
     assert not Event.objects.filter(kind=EventKind.MIRRORED).exists()
 
-    Chore.objects.update(lease_until=None)
-    do_chores()
-    assert Event.objects.filter(kind=EventKind.MIRRORED, request=run_of()).count() == 1
+    with worker(env, tmp_path / "rescue.log") as rescue:
+        ends = Event.objects.filter(kind=EventKind.MIRRORED, request=run_of())
+        until(ends.exists, "the end is told", rescue)
+        until(lambda: not Chore.objects.filter(kind="mirror", done_at__isnull=True).exists(), "all is told", rescue)
+    assert ends.count() == 1
     assert author.file("Tides/generation_report.json") == report
     assert len(list((media / author.path(name="Tides")).glob("*.json"))) == 1
     assert_books_are_right()
