@@ -24,6 +24,8 @@ GROUPS = {
     "submit": "A submit: token, throttle, validation, price, idempotency, charge, rows, event, bell, hint",
     "http": "Submits over HTTP, 32 connections, one web process",
     "polls": "The MakeIt3D door read in process: status, and lists of 10,000",
+    "routes": "Every route of the API in process",
+    "pages": "Every page of the console and the busiest customer's, 100,000 requests in the table",
     "throughput": "No-op items through claim, call, keep and settle",
     "claim": "Claims with a long queue",
     "idle": "An idle desk: from the submit's commit to the provider's door",

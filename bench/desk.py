@@ -38,7 +38,8 @@ START_S = 60.0
 # All that a group can leave behind; people, prices, lanes and migrations have tables of their own.
 EMPTIED = (
     "generation_asset, generation_attempt, generation_event, generation_item, generation_request, generation_chore,"
-    " generation_metricsrow, generation_auditrun, credits_entry, credits_quotaday, credits_account, config_idempotency"
+    " generation_metricsrow, generation_auditrun, credits_entry, credits_quotaday, credits_account, config_idempotency,"
+    " config_staffact, config_approval, generation_bulk, generation_librarypose, generation_posecategory"
 )
 
 

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework_simplejwt.tokens import AccessToken
 
 from bench.copies import Copies
+from config.models import User
 from generation.live import pulse
 from generation.models import Item, Request
 from tests.site.house import House
@@ -80,7 +81,7 @@ class Counted:
     def __init__(self, house: House) -> None:
         self._house = house
         people = (house.alice, house.newcomer, house.stella)
-        self._clients = {None: Client(), **{person: Client() for person in people}}
+        self._clients: dict[User | None, Client] = {None: Client(), **{person: Client() for person in people}}
         for person in people:
             self._clients[person].force_login(person)
         self._token = f"Bearer {AccessToken.for_user(house.alice)}"
