@@ -7,6 +7,7 @@ settling    a step's end: its assets, and the next step or the item's success
 judging     a verdict instead of a file, and another pass after a bad one
 stumbling   what follows an error: the next candidate, a wait, another try, the end
 polling     parked calls at asynchronous vendors
+fetching    those that have ended, won back
 closing     how items and requests end, and what is given back
 staff       verbs of owners and staff: cancel, retry, reopen, refund, hold …
 leases      how long a worker may hold an item without a sign of life
@@ -15,8 +16,9 @@ sweeping    the periodic pass that gives every wait an end
 """
 
 from generation.engine.erasing import erase, erase_files
+from generation.engine.fetching import cancel_at_vendor
 from generation.engine.intake import submit
-from generation.engine.polling import cancel_at_vendor, poll
+from generation.engine.polling import poll
 from generation.engine.staff import (
     cancel,
     hold,

@@ -52,7 +52,7 @@ def only_of(door: str, take: Callable[[], list[Any]]) -> Callable[[], list[Any]]
 def arm(place: str) -> None:
     """Put death in the way."""
     from generation import crew, jobs, storage
-    from generation.engine import polling, settling
+    from generation.engine import fetching, polling, settling
     from providers import wire
 
     polling._take = only_of(f"kill-{place}", polling._take)
@@ -73,7 +73,7 @@ def arm(place: str) -> None:
         case "copied":  # under its final key, and not yet settled
             storage.copy = dying_after(storage.copy)
         case "fetch":  # a parked call's result is there, and fetched into RUNNING
-            polling._fetch = dying_after(polling._fetch)
+            fetching.fetch = dying_after(fetching.fetch)
 
 
 def main() -> None:

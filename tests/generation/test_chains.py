@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from config.models import User
 from generation import engine, storage
-from generation.engine import polling
+from generation.engine import fetching, polling
 from generation.models import Attempt, Item
 from generation.plan import Candidate, ItemPlan, Plan, RetryPolicy, StepPlan
 from providers.models import Lane
@@ -101,9 +101,9 @@ def test_the_second_call_follows_the_first_and_ends_the_item(alice: User, parked
 def test_of_many_who_ask_one_makes_the_second_call(parked: Item, vendor: Remote) -> None:
     Attempt.objects.update(poll_at=timezone.now())
     [one] = polling._take()
-    answers = [polling.registry.adapter(TRIPO).poll(one.attempt.remote_id, polling._call(one)) for _ in range(6)]
+    answers = [polling.registry.adapter(TRIPO).poll(one.attempt.remote_id, fetching.call_of(one)) for _ in range(6)]
     waiting = iter(answers)
-    in_threads(6, lambda: polling._ended(one, next(waiting)))
+    in_threads(6, lambda: fetching.ended(one, next(waiting)))
     assert paid_calls(vendor) == 1
     work_until_quiet()
     assert (fresh(parked).status, outcomes(parked)) == ("SUCCEEDED", ["made"])
@@ -118,7 +118,7 @@ def test_a_worker_that_dies_with_the_second_call_out_has_lost_it(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(polling, "park", die)
+        patched.setattr(fetching, "park", die)
         with pytest.raises(KeyboardInterrupt):
             ask_now()
     attempt = Attempt.objects.get()
@@ -138,7 +138,7 @@ def test_a_worker_that_dies_while_asking_leaves_the_chain_where_it_was(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(polling, "_fetch", die)
+        patched.setattr(fetching, "fetch", die)
         with pytest.raises(KeyboardInterrupt):
             ask_now()
     assert paid_calls(vendor) == 0

@@ -14,7 +14,7 @@ from django.utils import timezone
 from config.models import User
 from generation import engine
 from generation.claim import Claim
-from generation.engine import again, judging, polling
+from generation.engine import again, fetching, judging, polling
 from generation.models import Attempt, Chore
 from providers.base import Made
 from tests.generation.support import (
@@ -32,7 +32,7 @@ from tests.simulator import Remote
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("audited")]
 
-COMMITS = range(1, 8)
+COMMITS = range(1, 6)
 
 
 class Line:
@@ -120,7 +120,7 @@ def test_who_asked_beside_the_holder_does_not_end_what_is_being_stored(alice: Us
     engine.work(take())
     Attempt.objects.update(poll_at=timezone.now())
     (one,) = polling._take()
-    assert polling._fetch(one)
+    assert fetching.fetch(one)
     # A question that was on its way is written down now, and the call is asked about although it is held.
     Attempt.objects.update(poll_at=timezone.now())
     engine.poll()
@@ -136,7 +136,7 @@ def test_a_call_that_was_cancelled_under_a_dead_fetcher_leaves_its_lane(alice: U
     engine.work(take())
     Attempt.objects.update(poll_at=timezone.now())
     (one,) = polling._take()
-    assert polling._fetch(one)
+    assert fetching.fetch(one)
     engine.cancel(item.request_id)
     assert engine.sweep()["close_abandoned"] == 0
     let_leases_end()

@@ -14,7 +14,7 @@ from django.utils import timezone
 from config.models import User
 from generation import engine
 from generation.claim import claim
-from generation.engine import polling, working
+from generation.engine import fetching, polling, working
 from generation.models import Attempt, Chore, Event, Item
 from providers import registry
 from providers.base import Call, Made, Pending
@@ -388,7 +388,7 @@ def test_who_asked_about_an_older_call_does_not_touch_the_newer_one(alice: User,
     engine.release_due()
     engine.work(take())
     assert (fresh(parked).status, fresh(parked).starts) == ("WAITING", 2)
-    polling._ended(older, ContentRejected())
+    fetching.ended(older, ContentRejected())
     assert (fresh(parked).status, outcomes(parked)) == ("WAITING", ["failed", ""])
     engine.cancel(parked.request_id)
     work_until_quiet()
@@ -402,7 +402,7 @@ def test_who_asked_at_the_same_time_does_not_close_a_call_whose_result_another_s
     for _ in range(2):
         Attempt.objects.update(poll_at=timezone.now())
         asked += polling._take()
-    assert polling._fetch(asked[0])
-    polling._ended(asked[1], ContentRejected())
+    assert fetching.fetch(asked[0])
+    fetching.ended(asked[1], ContentRejected())
     assert (fresh(parked).status, outcomes(parked)) == ("RUNNING", [""])
     engine.cancel(parked.request_id)
