@@ -105,10 +105,8 @@ def cancel(request: HttpRequest, request_id: UUID) -> HttpResponse:
 def gallery(request: HttpRequest) -> HttpResponse:
     owner_id, chosen = _owner(request).pk, gallery_of.Filter.of(request.GET)
     page = gallery_of.tiles(owner_id, _base_url(request), chosen, request.GET.get("before", ""))
-    tables: dict[str, Any] = (
-        {"kinds": gallery_of.KINDS, "tasks": gallery_of.tasks(owner_id, chosen.task)} if not _is_htmx(request) else {}
-    )
-    return render_page(request, "gallery", fragment="pictures", page=page, filter=chosen, **tables)
+    tasks = [] if _is_htmx(request) else gallery_of.tasks(owner_id, chosen.task)
+    return render_page(request, "gallery", fragment="pictures", page=page, filter=chosen, tasks=tasks)
 
 
 @login_required
