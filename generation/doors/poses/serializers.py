@@ -34,7 +34,7 @@ class WebAddress(Text):
 
     def to_internal_value(self, data: Any) -> str:
         link = super().to_internal_value(data)
-        if not re.match(r"https?://[^\s/]+", link, re.IGNORECASE):
+        if not re.fullmatch(r"https?://[^\s/?#]+\S*", link, re.IGNORECASE):
             self.fail("not_web")
         return link
 

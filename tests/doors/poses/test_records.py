@@ -98,6 +98,11 @@ def test_a_wrong_project_is_refused_with_every_fault(
     assert not PoseProject.objects.exists()
 
 
+@pytest.mark.parametrize("link", ["https://", "https:///me.png", "https://?me", "https://a b/me.png", "//a/me.png"])
+def test_a_link_that_leads_nowhere_is_refused(alices: Customer, link: str) -> None:
+    assert faults_of(alices.post("projects", {**PROJECT, "avatarImageUrl": link})) == {"avatarImageUrl": "NOT_WEB"}
+
+
 def test_a_wrong_change_of_a_project_is_refused(alices: Customer) -> None:
     answer = alices.call("PUT", f"projects/{alices.project().pk}", {"projectName": "x", "status": "deleted"})
     assert faults_of(answer) == {"projectName": "MIN_LENGTH", "status": "INVALID_CHOICE"}
