@@ -217,6 +217,16 @@ def test_htmx_gets_the_fragment_that_the_page_is_made_of(browser: Client, alice:
     assert row.lstrip().startswith("<li")
 
 
+@pytest.mark.parametrize("name", ["app-home", "app-work", "app-stories", "app-poses"])
+def test_a_list_comes_as_a_part_to_be_put_in_anew(browser: Client, alice: User, name: str) -> None:
+    submit(alice)
+    address = reverse(name)
+    assert f'data-fragment="{address}"' in browser.get(address).text
+    part = browser.get(address, headers={"HX-Request": "true"}).text
+    assert "<html" not in part
+    assert part.strip()
+
+
 def test_cancel_gives_the_credits_back_and_says_so(browser: Client, alice: User) -> None:
     request = submit(alice)
     response = browser.post(reverse("app-cancel", args=[request.pk]), follow=True)
