@@ -44,6 +44,12 @@ class Place:
         return storage.story_key(self.directory, DIAGRAM)
 
 
+def beside_files(template_title: str, place: Place) -> str:
+    """The name of a story's folder: not one of the files' that lie there, which a store of folders could not have."""
+    taken = (place.source.rpartition("/")[2], CONFIG, DIAGRAM, STATUS)
+    return f"{template_title}_" if template_title in taken else template_title
+
+
 def usual(storage_id: str, session_id: str) -> Place:
     """Where a session's files lie unless its owner says otherwise."""
     directory = storage.story_folder(storage_id, session_id)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -62,7 +62,8 @@ def prepare(session_id: str, place: Place, options: Mapping[str, Any]) -> Story:
     if not connection.in_atomic_block:
         connection.close()
     with store_errors():
-        outline = checked(_segments(place))
+        read = checked(_segments(place))
+        outline = replace(read, template_title=places.beside_files(read.template_title, place))
         config, warnings = _config(place)
         chosen, lowered = effective(options, config)
         has_diagram, missing = _diagram(place)

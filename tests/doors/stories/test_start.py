@@ -111,6 +111,17 @@ def test_the_longest_names_that_are_taken_are_drawn_and_stored(alices: Author) -
     assert_books_are_right()
 
 
+@pytest.mark.parametrize("title", ["status.json", "segments.md"])
+def test_a_story_called_like_one_of_its_files_lies_beside_it(alices: Author, title: str) -> None:
+    """A folder of that name could not be made where files are; nothing could be drawn, and no end be told."""
+    alices.put("segments.md", story(1, title))
+    assert alices.start(num_images=1).status_code == 200
+    work()
+    document = alices.file()
+    assert (document["status"], document["template_title"]) == ("completed", f"{title}_")
+    assert alices.file(f"{title}_/generation_report.json")["segments_succeeded"] == 1
+
+
 def test_a_folder_is_no_file(alices: Author) -> None:
     for name in ("segments.md", "config.json", "diagram.png"):
         storage.replace(alices.path(name=f"{name}/x"), io.BytesIO(b"x"))
