@@ -105,7 +105,7 @@ WAITING = (
     ("aiko", 9, "high", "provider_d"),
     ("lena", 12, "low", "provider_g"),
     ("priya", 5, "urgent", "provider_a"),
-    ("mara", 2, "urgent", "provider_g"),
-    ("mara", 4, "normal", "provider_d"),
+    ("mara", 1, "urgent", "provider_g"),
+    ("mara", 2, "normal", "provider_d"),
     ("tomas", 8, "normal", "provider_g"),
 )
