@@ -27,12 +27,13 @@ _pristine: dict[str, bytes] = {}
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     with django_db_blocker.unblock():
-        remember_rows()
+        _pristine.update(all_rows())
     TransactionTestCase._fixture_teardown = lambda self: restore_rows()  # type: ignore[method-assign]
 
 
-def remember_rows() -> None:
-    """Keep the rows that the migrations left, for `restore_rows`."""
+def all_rows() -> dict[str, bytes]:
+    """Copy out what stands in the tables, for `restore_rows`."""
+    rows: dict[str, bytes] = {}
     with connection.cursor() as cursor:
         for table in _tables():
             cursor.execute(
@@ -43,11 +44,12 @@ def remember_rows() -> None:
             )
             target = f'"{table}" ({cursor.fetchone()[0]})'
             if content := _content(cursor, target):
-                _pristine[target] = content
+                rows[target] = content
+    return rows
 
 
-def restore_rows() -> None:
-    """Empty every table and put back what the migrations had left. Numbers of new rows go on rising.
+def restore_rows(wanted: dict[str, bytes] = _pristine) -> None:
+    """Empty every table and put back what the migrations had left, or other rows. Numbers of new ones go on rising.
 
     Tables in which a test left nothing are not touched: they are most. A connection that still holds a lock makes
     this fail after ten seconds instead of hanging.
@@ -55,8 +57,8 @@ def restore_rows() -> None:
     connection.close_if_unusable_or_obsolete()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica; SET LOCAL lock_timeout = '10s'")
-        changed = {target: rows for target, rows in _pristine.items() if _content(cursor, target) != rows}
-        kept = {_table_of(target) for target in _pristine.keys() - changed.keys()}
+        changed = {target: rows for target, rows in wanted.items() if _content(cursor, target) != rows}
+        kept = {_table_of(target) for target in wanted.keys() - changed.keys()}
         deletes = "".join(f'DELETE FROM "{table}"; ' for table in _filled(cursor) if table not in kept)
         if deletes:
             cursor.execute(deletes)

@@ -11,9 +11,10 @@ from django.conf import settings
 from django.test import override_settings
 
 from config.api import redis
+from generation import queue
 from generation.doors.makeit3d.catalogue import BY_NAME
 from generation.live import pulse
-from tests.db import restore_rows
+from tests.db import all_rows, restore_rows
 from tests.simulator import Remote
 from tests.site import house as houses
 from tests.site.house import House
@@ -27,10 +28,15 @@ def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
         restore_rows()
 
 
+@pytest.fixture(scope="session")
+def media_of_the_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("media")
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(media_of_the_house: Path) -> Iterator[Path]:
     """Where the house's files lie; nobody is limited, and retries are due at once."""
-    media = tmp_path_factory.mktemp("media")
+    media = media_of_the_house
     local = {"BACKEND": "generation.storage.LocalFiles", "OPTIONS": {"location": str(media)}}
     with override_settings(
         MEDIA_ROOT=media,
@@ -46,9 +52,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         redis.client().flushdb()
 
 
+@pytest.fixture(scope="session")
+def built() -> list[tuple[House, dict[str, bytes]]]:
+    """The house and its rows as they were when it was new; empty until the first file asks for it."""
+    return []
+
+
 @pytest.fixture(scope="module")
-def house(committed: None, folder: Path, simulator_server: Remote) -> House:
-    return houses.build(simulator_server)
+def house(committed: None, folder: Path, simulator_server: Remote, built: Any) -> House:
+    """Built once, by real work; every other file gets it as new."""
+    if not built:
+        built.append((houses.build(simulator_server), all_rows()))
+    found, rows = built[0]
+    restore_rows(rows)
+    queue.ring(1)  # Redis begins empty for each file
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from django.urls import URLPattern, get_resolver, reverse
 from tests.site.house import House
 from tests.site.pages import CUSTOMER, NO_PAGE, PAGES, ROOMS, STAFF, VISITOR, Page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
 
 
 def routes() -> Iterator[str]:

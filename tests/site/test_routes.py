@@ -25,7 +25,7 @@ from tests.site import house as houses
 from tests.site.house import House
 from tests.site.routes import CUSTOMER, OPEN, ROUTES, STAFF, Route
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
 
 _CONVERTER = _lazy_re_compile(r"<(?:\w+:)?(\w+)>")
 # Of function views, which do not say it themselves.

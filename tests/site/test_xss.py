@@ -25,7 +25,7 @@ from tests.site import house as houses
 from tests.site.house import House
 from tests.site.pages import PAGES, STAFF, Page, one_of_each
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
 
 ALL = " ".join(NASTY)
 LINK = "javascript:window.pwned=1"
