@@ -25,6 +25,8 @@ MODELS = ("model/gltf-binary",)
 BLOCKED_S = 60.0  # whoever breaks the window is shut out so long, and told so in words only
 
 _ID = re.compile(r"[\w-]{8,200}")
+# What stands in an answer that says no, whatever its status.
+_COMPLAINTS = {"error", "errors", "name"}
 _FILTERED = ("content_moderation", "public_figure")
 
 
@@ -61,7 +63,9 @@ class Stability(Provider):
         if call.operation != PARKS:
             return self._made(answer, call)
         started = answer.json()
-        remote_id = started.get("id") if isinstance(started, dict) else None
+        if not isinstance(started, dict) or started.keys() & _COMPLAINTS:
+            raise errors.BadAnswer(http_status=answer.status, detail=f"no start in the answer: {str(started)[:200]}")
+        remote_id = started.get("id")
         if not isinstance(remote_id, str) or not _ID.fullmatch(remote_id):
             detail = f"accepted, but the answer names no usable id: {str(started)[:200]}"
             raise errors.AnswerLost(code="SERVICE_UNAVAILABLE", http_status=answer.status, detail=detail)

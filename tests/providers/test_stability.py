@@ -15,7 +15,16 @@ from config.api import redis as desk_redis
 from providers.adapters.stability import Stability
 from providers.adapters.stability_endpoints import ENDPOINTS
 from providers.base import Call, Made, Pending
-from providers.errors import AnswerLost, ModelGone, ProviderTimeout, RateLimited, Refused, Unavailable
+from providers.errors import (
+    AnswerLost,
+    BadAnswer,
+    ModelGone,
+    ProviderError,
+    ProviderTimeout,
+    RateLimited,
+    Refused,
+    Unavailable,
+)
 from providers.spool import Spool
 from providers.transport import Answer
 from providers.wire import Deadline
@@ -423,13 +432,23 @@ def test_replacing_a_background_parks_and_is_asked_about_in_ten_seconds(simulato
     assert len(parked.remote_id) == 64
 
 
-@pytest.mark.parametrize("said", ['{"id": null}', '{"id": "../x"}', '{"name": "accepted"}', "[]"])
-def test_a_call_that_was_accepted_without_an_id_is_paid_for_and_lost(said: str) -> None:
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ('{"id": null}', AnswerLost),
+        ('{"id": "../x"}', AnswerLost),
+        ('{"status": "in-progress"}', AnswerLost),
+        ('{"id": null, "name": "internal_error", "errors": ["no"]}', BadAnswer),
+        ('{"error": "no"}', BadAnswer),
+        ("[]", BadAnswer),
+    ],
+)
+def test_a_start_without_an_id_is_paid_for_and_lost_unless_it_says_no(said: str, kind: type[ProviderError]) -> None:
     spool = Spool(10_000)
     spool.write(said.encode())
-    with pytest.raises(AnswerLost) as caught:
+    with pytest.raises(kind) as caught:
         Stability().read(Answer(200, {}, spool.rewind(), 0.1), call("replace-background", images=[SMALL]), Deadline(1))
-    assert (caught.value.code, caught.value.is_loss) == ("SERVICE_UNAVAILABLE", True)
+    assert caught.value.is_loss is (kind is AnswerLost)
 
 
 def test_a_parked_call_ends_as_a_picture_with_its_seed_and_cost(simulator: Remote) -> None:
