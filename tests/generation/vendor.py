@@ -33,6 +33,10 @@ class Vendor:
             raise answer
         return answer(call) if callable(answer) else answer
 
+    def estimate(self, operation: str, model: str) -> Decimal:
+        """What a call costs whose answer is gone: nobody knows, as with any provider that says nothing else."""
+        return Decimal(0)
+
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, *answers: Answer, alias: str = HUGGINGFACE) -> Vendor:
     """Put a stand-in in the place of one provider; the others stay."""
