@@ -18,6 +18,7 @@ from tests.db import all_rows, restore_rows
 from tests.simulator import Remote
 from tests.site import house as houses
 from tests.site.house import House
+from tests.site.server import serving
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,13 @@ def house(committed: None, folder: Path, simulator_server: Remote, built: Any) -
     restore_rows(rows)
     queue.ring(1)  # Redis begins empty for each file
     return found
+
+
+@pytest.fixture(scope="package")
+def base(django_db_setup: None) -> Iterator[str]:
+    """The address of the web for browsers. One for all files: the application ends with its first server."""
+    with serving() as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.conftest import FLAGS, program
 from tests.site.pages import CUSTOMER, STAFF
-from tests.site.test_axe import PHONE, WIDE, Visit, base, visits
+from tests.site.test_axe import PHONE, WIDE, Visit, visits
 
-__all__ = ["base", "program", "visits"]
+__all__ = ["program", "visits"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 

@@ -17,7 +17,6 @@ from generation import engine
 from tests.browser.conftest import FLAGS, program
 from tests.site.house import House
 from tests.site.pages import PAGES
-from tests.site.server import serving
 from tests.site.test_xss import ALL, poisoned
 
 __all__ = ["poisoned", "program"]
@@ -37,11 +36,11 @@ ALIVE = """() => [
 ].map((one) => one.outerHTML?.slice(0, 200) ?? one)"""
 
 
-def test_nothing_comes_alive_while_scripts_fill_in_the_pages(poisoned: House, program: str) -> None:
+def test_nothing_comes_alive_while_scripts_fill_in_the_pages(poisoned: House, program: str, base: str) -> None:
     pages = [page for page in PAGES if page.name in MOVING]
     assert {page.name for page in pages} == MOVING
     visits = [(page.name, page.address(poisoned), session_of(page.person(poisoned))) for page in pages]
-    with serving() as base, moving(poisoned), sync_playwright() as playwright:
+    with moving(poisoned), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         alive = {name: found for name, *visit in visits if (found := looked_at(browser, base, *visit))}
         browser.close()
@@ -60,7 +59,9 @@ def looked_at(browser: Any, base: str, address: str, session: str) -> list[str]:
     context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": base}])
     page = context.new_page()
     page.on("dialog", lambda dialog: dialog.dismiss())
-    page.goto(address)
+    answer = page.goto(address)
+    assert answer, address
+    assert answer.ok, (address, answer.status)
     page.wait_for_timeout(3 * 1000 * BEAT_S)
     found: list[str] = page.evaluate(ALIVE)
     context.close()
