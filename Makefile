@@ -12,7 +12,7 @@ run: ## the whole desk on http://127.0.0.1:4000; PORT=… another port, ONCE=1 o
 test: ## the whole suite; ARGS='tests/credits -x' a part of it
 	@.ci/venv dev
 	@.ci/browser
-	@exec $(PY) -m pytest $(ARGS)
+	@exec $(PY) -m pytest $(or $(ARGS),-n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder)
 
 bench: ## the promised figures, beside their limits
 	@.ci/venv dev

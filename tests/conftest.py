@@ -8,11 +8,13 @@ leaves the tables clean by itself (`tests.db`); every other one rolls back.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import transaction
 from django.test import override_settings
+from xdist.scheduler import LoadScopeScheduling
 
 from config.models import User
 from credits import ledger
@@ -23,6 +25,19 @@ from tests.simulator import simulator as simulator
 from tests.simulator import simulator_server as simulator_server
 
 MakeCustomer = Callable[..., User]
+
+
+class Rooms(LoadScopeScheduling):  # type: ignore[misc]
+    """Deals whole files out to the processes of a run; those of `tests/site` go together, for they share a house."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/site" if file.startswith("tests/site/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Rooms:
+    return Rooms(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -70,7 +70,7 @@ def house(committed: None, folder: Path, simulator_server: Remote, built: Any) -
     return found
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def base(django_db_setup: None) -> Iterator[str]:
     """The address of the web for browsers. One for all files: the application ends with its first server."""
     with serving() as address:

@@ -19,7 +19,7 @@ def serving() -> Iterator[str]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(
-            uvicorn.Config("config.asgi:application", log_level="error", access_log=False, timeout_graceful_shutdown=2)
+            uvicorn.Config("config.asgi:application", log_config=None, access_log=False, timeout_graceful_shutdown=2)
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="web")
         thread.start()

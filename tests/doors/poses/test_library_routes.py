@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_public_poses_are_listed_the_most_popular_first(readers: Customer) -> No
         ("?category=fashion", ["Arms folded", "Runway stride", "Alley lean"]),
         ("?category=Editorial", ["Arms folded", "Runway stride"]),
         ("?category=sculpture", []),
-        (f"?category={uuid4()}", []),
+        (f"?category={UUID(int=1)}", []),
         ("?search=RUN", ["Runway stride"]),
         ("?search=wall", ["Alley lean"]),
         ("?search=wal", []),
@@ -92,7 +92,7 @@ def test_a_pose_tells_where_its_map_is(readers: Customer, library: dict[str, Any
     assert (pose["sourceType"], pose["licenseType"], pose["isPublic"]) == ("curated", "platform", True)
 
 
-@pytest.mark.parametrize("pose_id", ["nothing", str(uuid4())])
+@pytest.mark.parametrize("pose_id", ["nothing", str(UUID(int=1))])
 def test_a_pose_that_is_none_is_not_found(readers: Customer, pose_id: str) -> None:
     assert readers.call("GET", f"library/{pose_id}").status_code == 404
 
