@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from providers import lately
+from providers import lately, sniff
 
 MOST_DECODED = 64_000_000
 # About a megapixel, exact ratios, sides that every current model takes (multiples of 16).
@@ -78,6 +78,23 @@ def plain_mask(mask: bytes, size: tuple[int, int]) -> bytes:
     """
     flat = _flat(mask, "black").resize(size, Image.Resampling.NEAREST)
     return _packed(flat.point(lambda grey: 255 if grey >= 128 else 0), "PNG", compress_level=1)
+
+
+def to_look_at(picture: bytes, longest: int, most_bytes: int) -> tuple[bytes, str]:
+    """The picture for a model that only looks, and its content type: as it is when it is small enough and has no
+    holes to be filled, which saves its decoding; else a JPEG, no side longer than `longest`. Raises ValueError.
+    """
+    seen = sniff.look_at(picture)
+    is_small = len(picture) <= most_bytes and 0 < max(seen.width, seen.height) <= longest
+    if is_small and seen.is_whole and (seen.content_type == "image/jpeg" or _is_opaque_png(picture)):
+        return picture, seen.content_type
+    return reduced(picture, longest), "image/jpeg"
+
+
+def _is_opaque_png(picture: bytes) -> bool:
+    """A PNG of plain red, green and blue, by its header; one colour may still be declared transparent by a chunk."""
+    is_rgb = picture.startswith(b"\x89PNG\r\n\x1a\n") and picture[24:26] == b"\x08\x02"
+    return is_rgb and b"tRNS" not in picture[: picture.find(b"IDAT")]
 
 
 def reduced(picture: bytes, longest: int) -> bytes:

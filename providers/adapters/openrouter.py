@@ -65,10 +65,10 @@ class OpenRouter(Provider):
         if len(pictures) != 1:
             raise errors.Refused("One picture is needed.")
         try:
-            picture = shapes.reduced(pictures[0], self.conf["PICTURE_PIXELS"])
+            picture, kind = shapes.to_look_at(pictures[0], self.conf["PICTURE_PIXELS"], self.conf["PICTURE_BYTES"])
         except ValueError as error:
             raise errors.Refused("The picture is not usable.", detail=str(error)) from error
-        url = "data:image/jpeg;base64," + base64.b64encode(picture).decode()
+        url = f"data:{kind};base64,{base64.b64encode(picture).decode()}"
         payload = {
             "model": self.model_id(call.model),
             "messages": [

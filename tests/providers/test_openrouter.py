@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Iterator
 from decimal import Decimal
@@ -10,6 +11,7 @@ from typing import Any
 
 import openai
 import pytest
+from PIL import Image
 
 from generation.steps import shows_no_text
 from providers.adapters.openrouter import ANSWER, QUESTION, SCHEMA, OpenRouter
@@ -47,7 +49,7 @@ def test_a_picture_is_shown_as_a_data_url_and_the_answer_held_to_a_schema(simula
                 "role": "user",
                 "content": [
                     {"type": "text", "text": f"{QUESTION}\n{ANSWER}"},
-                    {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,…", "detail": "auto"}},
+                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,…", "detail": "auto"}},
                 ],
             }
         ],
@@ -61,14 +63,35 @@ def test_a_picture_is_shown_as_a_data_url_and_the_answer_held_to_a_schema(simula
     }
 
 
-def test_a_large_picture_is_reduced_and_a_small_one_is_not_enlarged(simulator: Remote) -> None:
+def test_a_large_picture_is_reduced_and_a_small_one_shown_as_it_is(simulator: Remote) -> None:
     for size in ((1792, 1024), (300, 200)):
         OpenRouter().run(about(make_png(*size)))
     files = [call["files"][0] for call in simulator.calls("openrouter", "chat")]
     assert [(file["width"], file["height"], file["format"]) for file in files] == [
         (1024, 585, "JPEG"),
-        (300, 200, "JPEG"),
+        (300, 200, "PNG"),
     ]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "I;16"])
+def test_a_picture_that_may_have_holes_is_shown_before_white(simulator: Remote, mode: str) -> None:
+    drawn = io.BytesIO()
+    Image.new(mode, (300, 200)).save(drawn, "PNG")
+    OpenRouter().run(about(drawn.getvalue()))
+    assert simulator.calls("openrouter", "chat")[0]["files"][0]["format"] == "JPEG"
+
+
+def test_a_colour_that_is_declared_transparent_counts_as_a_hole(simulator: Remote) -> None:
+    drawn = io.BytesIO()
+    Image.new("RGB", (300, 200)).save(drawn, "PNG", transparency=(0, 0, 0))
+    OpenRouter().run(about(drawn.getvalue()))
+    assert simulator.calls("openrouter", "chat")[0]["files"][0]["format"] == "JPEG"
+
+
+def test_a_small_picture_in_a_heavy_file_is_reduced_too(simulator: Remote, settings: Any) -> None:
+    settings.OPENROUTER = {**settings.OPENROUTER, "PICTURE_BYTES": 100}
+    OpenRouter().run(about(make_png(300, 200)))
+    assert simulator.calls("openrouter", "chat")[0]["files"][0]["format"] == "JPEG"
 
 
 def test_a_door_may_ask_in_its_own_words_and_settings_how_it_is_asked(simulator: Remote, settings: Any) -> None:
