@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import statistics
 import time
 from collections.abc import Iterable
@@ -23,14 +22,11 @@ DRAWING_S, CHECKING_S = 1.0, 0.3
 STORIES = 7
 WORKERS, THREADS = 2, 16
 PICTURE_BYTES = 200_000
-# A vendor that draws for a second is asked four times in it; the setting's own default is for slower models.
-POLL_S = 0.25
 END_S = 60.0
 
 
 def measure(scale: float) -> list[Figure]:
     usual, odd = _reading()
-    os.environ["REPLICATE_POLL_S"] = str(POLL_S)
     with desk.running(desk.simulator(delay_s=DRAWING_S, picture_bytes=PICTURE_BYTES)):
         checked = {"provider": "openrouter", "fault": "slow", "times": 1_000_000, "delay_s": CHECKING_S}
         desk.simulator_says("POST", "_faults", checked)
@@ -46,7 +42,7 @@ def measure(scale: float) -> list[Figure]:
             statistics.median(took) / critical_s,
             "times",
             limit=1.5,
-            note=f"{', '.join(f'{one:.2f}' for one in took)} s; told {told_s:.2f} s later; asked each {POLL_S:g} s",
+            note=f"{', '.join(f'{one:.2f}' for one in took)} s; told {told_s:.2f} s later",
         ),
         Figure("reading a segments.md of 1 MiB", usual, "ms", limit=100, note="50 segments; best of 5"),
         Figure("reading the oddest 1 MiB", odd, "ms", note="fences, labels or headers alone"),

@@ -6,7 +6,7 @@ Vendors retire models every few months, so every id and host is a setting. In ea
     MODELS        model key -> the vendor's own id or path
     TIMEOUT_S     the longest one call may take
     WINDOW        (requests, seconds), or several such pairs, shared by all workers; 0 requests is no limit
-    POLL_S        how often a parked call is asked about
+    POLL_S        how often a parked call is asked about; POLL_SOONEST_S how soon, while it is young
     RESULT_HOSTS  where result links may lead
     …_USD         prices with the month in which they were read
 """
@@ -89,7 +89,9 @@ OPENROUTER: dict[str, Any] = {
     # json_schema holds the model to our keys; json_object is for models that know no schema.
     "RESPONSE_FORMAT": env.choice("OPENROUTER_RESPONSE_FORMAT", "json_schema", ("json_schema", "json_object")),
     # A picture is reduced to this many pixels at its longest side before it is shown.
+    # A picture beyond one of them is shown as a JPEG of at most so many pixels a side.
     "PICTURE_PIXELS": env.integer("OPENROUTER_PICTURE_PIXELS", 1024, low=64, high=4096),
+    "PICTURE_BYTES": env.integer("OPENROUTER_PICTURE_BYTES", 300_000, low=0),
     "DETAIL": env.choice("OPENROUTER_DETAIL", "auto", ("auto", "low", "high")),
     "ANSWER_TOKENS": env.integer("OPENROUTER_ANSWER_TOKENS", 200, low=16),
     # The site named in the vendor's rankings; none is told by default.
@@ -145,6 +147,7 @@ REPLICATE: dict[str, Any] = {
     "TIMEOUT_S": env.number("REPLICATE_TIMEOUT_S", 60.0),
     "WINDOW": (env.integer("REPLICATE_REQUESTS_PER_MINUTE", 600, low=0), 60.0),
     "POLL_S": env.number("REPLICATE_POLL_S", 2.0),
+    "POLL_SOONEST_S": env.number("REPLICATE_POLL_SOONEST_S", 0.25),
     # After this the vendor stops a call by itself, so that one we gave up is not billed on; 0 lets it run.
     "CANCEL_AFTER_S": env.integer("REPLICATE_CANCEL_AFTER_S", 1800, low=0),
     "RESULT_HOSTS": env.words("REPLICATE_RESULT_HOSTS", ["replicate.delivery", "*.replicate.delivery"]),

@@ -257,7 +257,7 @@ def park(claim: Claim, pending: Pending) -> None:
             "stage": Stage.ACCEPTED,
             "remote_id": pending.remote_id,
             "accepted_at": change.now,
-            "poll_at": change.now + timedelta(seconds=pending.poll_after_s),
+            "poll_at": change.now + timedelta(seconds=pending.first_poll_s),
             "park_until": change.now + timedelta(seconds=plan.park_s),
         }
         # One that is accepted already was parked by this very change, whose confirmation was lost.

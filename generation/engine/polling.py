@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 MOST_PER_ROUND = 50
 # Calls that began together end together: for so long after one has ended a round takes few, for many threads to take.
 BURST_S, FEW = 1.0, 2
+# A young call is asked about again after this share of the time that it has taken so far (`Pending.soonest_s`).
+YOUNG = 0.25
 # How long a question that failed waits, when the vendor does not say.
 ASK_AGAIN_S = 5.0
 # Errors of a question after which the vendor's other parked calls need not be asked about either.
@@ -146,8 +148,8 @@ def _take() -> list[Parked]:
 # Whose progress moves is locked first: requests, then items, in order of id, as everywhere; attempts come after them.
 _WRITE = """
 WITH news AS MATERIALIZED (
-    SELECT * FROM unnest(%(attempts)s::bigint[], %(waits)s::float8[], %(progress)s::int[])
-         AS n(attempt, wait_s, progress)
+    SELECT * FROM unnest(%(attempts)s::bigint[], %(soonest)s::float8[], %(waits)s::float8[], %(progress)s::int[])
+         AS n(attempt, soonest_s, wait_s, progress)
 ), moving AS MATERIALIZED (
     SELECT i.id, i.request_id FROM news n JOIN generation_attempt a ON a.id = n.attempt
     JOIN generation_item i ON i.id = a.item_id WHERE i.status = 'WAITING' AND i.progress < n.progress
@@ -159,6 +161,8 @@ WITH news AS MATERIALIZED (
 ), polled AS (
     UPDATE generation_attempt a
     SET poll_at = LEAST(clock_timestamp() + n.wait_s * interval '1 second',
+                        clock_timestamp() + GREATEST(n.soonest_s * interval '1 second',
+                                                     (clock_timestamp() - a.accepted_at) * %(share)s),
                         GREATEST(a.park_until, clock_timestamp() + interval '1 second')),
         progress = n.progress
     FROM news n CROSS JOIN (SELECT count(*) FROM stopped) AS first
@@ -192,7 +196,12 @@ def _write(pending: Mapping[int, tuple[Parked, Pending]]) -> None:
     if not pending:
         return
     news = [
-        (attempt_id, answer.poll_after_s, one.item.progress_at(one.attempt.step, answer.progress or 0))
+        (
+            attempt_id,
+            answer.first_poll_s,
+            answer.poll_after_s,
+            one.item.progress_at(one.attempt.step, answer.progress or 0),
+        )
         for attempt_id, (one, answer) in pending.items()
     ]
     with connection.cursor() as cursor:  # a statement is a transaction of its own
@@ -200,8 +209,10 @@ def _write(pending: Mapping[int, tuple[Parked, Pending]]) -> None:
             _WRITE,
             {
                 "attempts": [one[0] for one in news],
-                "waits": [one[1] for one in news],
-                "progress": [one[2] for one in news],
+                "soonest": [one[1] for one in news],
+                "waits": [one[2] for one in news],
+                "share": YOUNG,
+                "progress": [one[3] for one in news],
                 "kind": EventKind.PROGRESS,
             },
         )

@@ -159,7 +159,7 @@ class Replicate(Provider):
                 raise errors.ProviderTimeout(detail="canceled at the vendor, by its deadline or by hand")
             case "aborted":
                 raise errors.Unavailable(detail="its deadline passed before it was started")
-        return Pending(str(body["id"]), self.conf["POLL_S"], _progress(body))
+        return Pending(str(body["id"]), self.conf["POLL_S"], _progress(body), self.conf["POLL_SOONEST_S"])
 
     def _collect(self, body: Mapping[str, Any], call: Call, deadline: Deadline) -> Made:
         name, _, model = self._model(call)

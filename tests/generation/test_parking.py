@@ -318,6 +318,20 @@ def test_a_key_that_is_away_for_a_moment_loses_no_parked_call(
     assert len(vendors.calls("huggingface", "submit")) == 1
 
 
+@pytest.mark.parametrize(("age_s", "wait_s"), [(0, 0.25), (2, 0.5), (30, 2.0)])
+def test_a_young_call_is_asked_about_sooner(parked: Item, monkeypatch: Any, age_s: float, wait_s: float) -> None:
+    answer = Pending(Attempt.objects.get().remote_id, poll_after_s=2.0, soonest_s=0.25)
+    monkeypatch.setattr(type(registry.adapter(HUGGINGFACE)), "poll", lambda *_: answer)
+    Attempt.objects.update(accepted_at=timezone.now() - timedelta(seconds=age_s))
+    ask_now()
+    asked_next = Attempt.objects.get().poll_at
+    assert asked_next
+    assert (asked_next - timezone.now()).total_seconds() == pytest.approx(wait_s, abs=0.2)
+    engine.cancel(parked.request_id)
+    monkeypatch.undo()
+    work_until_quiet()
+
+
 def test_the_last_question_comes_when_the_time_is_up(parked: Item, vendors: Remote) -> None:
     soon = timezone.now() + timedelta(seconds=0.5)
     Attempt.objects.update(park_until=soon)
