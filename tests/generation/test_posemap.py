@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, ImageChops
 
 from generation import posemap
 
 LIBRARY = json.loads(Path("generation/doors/poses/library.json").read_text())
 POSES = [pytest.param(pose, id=f"{pose['category']}: {pose['name']}") for pose in LIBRARY["poses"]]
+
+GOLDEN = Path(__file__).parent / "golden"
+GOLDEN_PIXELS = 128
+DRAWN: dict[str, Callable[..., Image.Image]] = {"map": posemap.draw_map, "mannequin": posemap.draw_mannequin}
+# The first pose of every third category.
+SHOWN = {pose["category"]: pose for pose in reversed(LIBRARY["poses"])}
+SHOWN = {name: SHOWN[name] for name in sorted(SHOWN)[::3]}
 
 STANDING: posemap.Keypoints = [
     (0.5, 0.15), (0.5, 0.25), (0.375, 0.25), (0.35, 0.4), (0.35, 0.5), (0.625, 0.25), (0.65, 0.4), (0.65, 0.5),
@@ -144,3 +154,33 @@ def test_a_figure_can_be_drawn_both_ways(pose: dict[str, Any]) -> None:
     doll = posemap.draw_mannequin(points, 256, 256)
     assert doll.size == (256, 256)
     assert len(doll.getcolors(65536) or []) > 3
+
+
+def differing(left: Image.Image, right: Image.Image) -> float:
+    """The share of pixels that anybody would call another colour, of what either shows."""
+    apart = ImageChops.difference(left, right).convert("L").point(lambda level: 255 * (level > 24))
+    shown = ImageChops.lighter(*(_not_ground(image) for image in (left, right)))
+    return apart.histogram()[255] / max(1, shown.histogram()[255])
+
+
+def _not_ground(image: Image.Image) -> Image.Image:
+    ground = Image.new("RGB", image.size, image.getpixel((0, 0)))
+    return ImageChops.difference(image, ground).convert("L").point(lambda level: 255 * (level > 8))
+
+
+@pytest.mark.parametrize("category", SHOWN)
+@pytest.mark.parametrize("way", DRAWN)
+def test_a_figure_looks_as_it_always_did(way: str, category: str) -> None:
+    """Beside a picture that somebody looked at. KEEP=1 takes it anew: look at it again."""
+    drawn = DRAWN[way](points_of(SHOWN[category]), 512, 512)
+    assert (drawn.size, drawn.mode) == ((512, 512), "RGB")
+    small = drawn.resize((GOLDEN_PIXELS, GOLDEN_PIXELS), Image.Resampling.BOX)
+    path = GOLDEN / f"{way}-{category}.png"
+    if os.environ.get("KEEP"):
+        small.save(path, optimize=True)
+    with Image.open(path) as golden:
+        assert (golden.size, golden.format) == (small.size, "PNG")
+        assert differing(small, golden.convert("RGB")) < 0.02
+    others = [other for other in GOLDEN.glob(f"{way}-*.png") if other != path]
+    assert others
+    assert all(differing(small, Image.open(other).convert("RGB")) > 0.2 for other in others)
