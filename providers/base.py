@@ -76,8 +76,9 @@ class Pending:
 
     When a remote id holds several words, the last is the one by which the vendor's webhooks name the call.
     A vendor's progress may fall; who shows it keeps the highest.
-    soonest_s: a vendor that may be asked sooner than every `poll_after_s` while a call is young: then, and after a quarter
-    of the time that the call has taken so far, so that quick models are not slowed down by a pace for slow ones.
+    soonest_s: a vendor that may be asked sooner than every `poll_after_s` while a call is young: then, and after a
+    quarter of the time that the call has taken so far, so that quick models are not slowed down by a pace for slow
+    ones.
     """
 
     remote_id: str
