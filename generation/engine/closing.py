@@ -205,11 +205,11 @@ def mirror_later(request_id: UUID, seq: int, at: datetime) -> None:
     )
     if chore := waiting.select_for_update(skip_locked=True).first():
         Chore.objects.filter(pk=chore.pk).update(args={**chore.args, "seq": max(seq, chore.args["seq"])})
-    else:
-        args = {"request_id": str(request_id), "seq": seq}
-        Chore.objects.get_or_create(
-            kind="mirror", key=f"{request_id}:{seq}", done_at=None, defaults={"args": args, "run_after": at}
-        )
+        return  # its bell has been rung
+    args = {"request_id": str(request_id), "seq": seq}
+    Chore.objects.get_or_create(
+        kind="mirror", key=f"{request_id}:{seq}", done_at=None, defaults={"args": args, "run_after": at}
+    )
     queue.ring_after_commit(1)
 
 
