@@ -10,6 +10,7 @@ RQ's time limits and its stop command are signals, which reach no thread: they d
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import threading
@@ -75,6 +76,9 @@ class ThreadedWorker(BaseWorker):
         """Answer bells until told to stop; with `burst` until nothing is left to do."""
         self._install_signal_handlers()
         share_heaps()
+        # What was loaded until now stays for good: the collector need not walk it again, which holds all threads.
+        gc.collect()
+        gc.freeze()
         self._print_banner()
         clocks = [
             threading.Thread(target=clock, name=clock.__name__, daemon=True)
