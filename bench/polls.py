@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
-from wsgiref.util import setup_testing_defaults
 
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from bench import desk
+from bench import desk, wsgi
 from bench.figures import Figure, percentile, spread
 from bench.fill import bulk
 from bench.submit import Samples
-from config.asgi import wsgi as application  # after what the web process does at its start
 from config.models import User
 from credits import pricing
 from generation import engine
@@ -104,25 +102,13 @@ def _copy(request_id: UUID, owners: list[User], first: int, last: int) -> None:
 def _samples(person: User, path: str, count: int) -> Samples:
     samples, headers = Samples(), {"HTTP_AUTHORIZATION": f"Bearer {desk.token(person)}"}
     for _ in range(WARM_UP + count):
-        samples.take(lambda: _get(path, headers))
+        samples.take(lambda: wsgi.call("GET", path, headers))
     del samples.wall[:WARM_UP], samples.cpu[:WARM_UP]
     return samples
-
-
-def _get(path: str, headers: dict[str, str]) -> int:
-    """A call as a WSGI server makes it, until the answer is closed."""
-    environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": "", **headers}
-    setup_testing_defaults(environ)
-    environ["HTTP_HOST"] = "localhost"
-    statuses: list[str] = []
-    answer = application(environ, lambda status, headers, exc_info=None: statuses.append(status))
-    b"".join(answer)
-    answer.close()
-    return int(statuses[0][:3])
 
 
 def _questions(person: User, path: str) -> int:
     headers = {"HTTP_AUTHORIZATION": f"Bearer {desk.token(person)}"}
     with CaptureQueriesContext(connection) as asked:
-        _get(path, headers)
+        wsgi.call("GET", path, headers)
         return len(asked)

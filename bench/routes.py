@@ -6,19 +6,15 @@ once (a cancel, a removal) is refused from the second call on, and the note says
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections import Counter
-from typing import Any
-from wsgiref.util import setup_testing_defaults
 
 from django.conf import settings
 
-from bench import desk
+from bench import desk, wsgi
 from bench.figures import Figure, percentile
 from config.api import redis
-from config.asgi import wsgi as application  # after what the web process does at its start
 from tests.simulator import Remote
 from tests.site import house as houses
 from tests.site.house import House
@@ -44,24 +40,10 @@ def _measured(route: Route, house: House, count: int) -> Figure:
     for number in range(WARM_UP + count):
         redis.client().flushdb()  # nobody is limited
         began = time.perf_counter()
-        status = _call(route.method, address, raw, header)
+        status = wsgi.call(route.method, address, header, raw)
         if number >= WARM_UP:
             walls.append(1000 * (time.perf_counter() - began))
             statuses[status] += 1
     said = ", ".join(f"{status} × {times}" for status, times in statuses.items())
     note = f"p99 {percentile(walls, 99):.1f}; {said}"
     return Figure(f"{route.method} /{route.path}, p50", percentile(walls, 50), "ms", note=note)
-
-
-def _call(method: str, address: str, raw: bytes, header: dict[str, str]) -> int:
-    """A call as a WSGI server makes it, until the answer is closed."""
-    path, _, query = address.partition("?")
-    environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, **header}
-    environ |= {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(raw)), "wsgi.input": io.BytesIO(raw)}
-    setup_testing_defaults(environ)
-    environ["HTTP_HOST"] = "localhost"
-    statuses: list[str] = []
-    answer = application(environ, lambda status, headers, exc_info=None: statuses.append(status))
-    b"".join(answer)
-    answer.close()
-    return int(statuses[0][:3])

@@ -25,6 +25,7 @@ from credits.models import Price
 from generation import exports, inputs, storage
 from generation.dashboard.forms import faults_of, whole
 from generation.dashboard.orders import Call, NotNow
+from generation.dashboard.sources import is_uuid
 from generation.doors.poses import chain, figures, orders, plan, present, serializers
 from generation.doors.poses.chain import Background
 from generation.models import Asset, Avatar, Item, LibraryPose, PoseProject, Request
@@ -333,17 +334,9 @@ def avatars(owner_id: UUID) -> list[Avatar]:
 
 def poses_by_id(ids: list[str]) -> list[LibraryPose]:
     """Poses of the library in the order of their ids; unknown ones are left out. One query."""
-    known = [UUID(one) for one in ids if _is_uuid(one)]
+    known = [UUID(one) for one in ids if is_uuid(one)]
     rows = LibraryPose.objects.filter(is_public=True).in_bulk(known)
     return [rows[one] for one in known if one in rows]
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 # --- Sending -------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import pytest
 from django.db import connection
 from playwright.sync_api import sync_playwright
 
+from tests.browser.watching import Watched
 from tests.simulator import Remote
 
 FLAGS = [
@@ -132,3 +133,14 @@ def _await(address: str, parts: list[subprocess.Popen[bytes]], log: Path) -> Non
         except (URLError, OSError):
             time.sleep(0.1)
     pytest.fail(f"the desk did not come up:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture
+def watched(chromium: Any, desk: str) -> Iterator[Watched]:
+    """A page on which nothing may go wrong until the test ends."""
+    context = chromium.new_context(base_url=desk)
+    context.set_default_timeout(30_000)
+    page = Watched(context.new_page(), desk)
+    yield page
+    context.close()
+    assert page.faults == []

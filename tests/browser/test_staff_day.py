@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,6 @@ from tests.pages import submit
 from tests.simulator import Remote
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture
-def watched(chromium: Any, desk: str) -> Iterator[Watched]:
-    context = chromium.new_context(base_url=desk)
-    context.set_default_timeout(30_000)
-    page = Watched(context.new_page(), desk)
-    yield page
-    context.close()
-    assert page.faults == []
 
 
 def confirm(page: Any, verb: str, reason: str, **fields: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ from tests.simulator import Remote
 
 __all__ = ["media"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("library")]
 
 PROMPT = "A lighthouse on a cliff at dawn <b>with gulls</b>"
 LONG_S, SHORT_S = 4.0, 0.3  # how long a vendor takes: to see a bar move, and to get on with the day
@@ -37,16 +36,6 @@ def library(transactional_db: None, media: Any) -> None:
         pose = make_pose(name, category)
         pose.thumbnail_key = pose.map_key
         pose.save()
-
-
-@pytest.fixture
-def watched(library: None, chromium: Any, desk: str) -> Iterator[Watched]:
-    context = chromium.new_context(base_url=desk)
-    context.set_default_timeout(30_000)
-    page = Watched(context.new_page(), desk)
-    yield page
-    context.close()
-    assert page.faults == []
 
 
 @pytest.mark.timeout(240)  # on a busy machine
