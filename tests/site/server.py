@@ -18,9 +18,7 @@ def serving() -> Iterator[str]:
     """Serve until the end of the block; gives the address. Settings overridden in this process hold there too."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(
-            uvicorn.Config("config.asgi:application", log_config=None, access_log=False, timeout_graceful_shutdown=2)
-        )
+        server = uvicorn.Server(uvicorn.Config("config.asgi:application", log_config=None, timeout_graceful_shutdown=2))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="web")
         thread.start()
         try:
