@@ -22,7 +22,7 @@ from django.conf import settings
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from generation import containers
-from providers import lately
+from providers import looks
 
 EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 ORIENTATION_TAG = 0x0112
@@ -106,7 +106,7 @@ def check(body: BinaryIO, *, small: Small | None = None) -> Picture:
 def check_to_keep(body: BinaryIO, *, small: Small | None = None, is_looked_at: bool = False) -> Picture | LaidDown:
     """As `check`, and lay a big one down on disk: threads that wait for the store hold none of them in memory.
 
-    is_looked_at: a provider will be shown it next, so what lies decoded is kept for that for a while.
+    is_looked_at: a checker will be shown it next, so what it will see is made while the picture lies decoded.
     """
     with _opened(body) as (image, data):
         picture = _checked(image, data, small, is_looked_at=is_looked_at)
@@ -136,7 +136,7 @@ def _checked(image: Image.Image, data: bytes, small: Small | None, *, is_looked_
     digest = hashlib.sha256(data).hexdigest()
     _last.thumbnail = (digest, small, made)
     if is_looked_at and not turned:
-        lately.keep(digest, image.copy())
+        looks.prepare(data, digest, image)
     return Picture(data, Image.MIME[kind], EXTENSIONS[kind], width, height, digest)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
-from providers import lately, sniff
+T = TypeVar("T")
 
 MOST_DECODED = 64_000_000
 # About a megapixel, exact ratios, sides that every current model takes (multiples of 16).
@@ -80,47 +80,41 @@ def plain_mask(mask: bytes, size: tuple[int, int]) -> bytes:
     return _packed(flat.point(lambda grey: 255 if grey >= 128 else 0), "PNG", compress_level=1)
 
 
-def to_look_at(picture: bytes, longest: int, most_bytes: int) -> tuple[bytes, str]:
-    """The picture for a model that only looks, and its content type: as it is when it is small enough and has no
-    holes to be filled, which saves its decoding; else a JPEG, no side longer than `longest`. Raises ValueError.
-    """
-    seen = sniff.look_at(picture)
-    is_small = len(picture) <= most_bytes and 0 < max(seen.width, seen.height) <= longest
-    if is_small and seen.is_whole and (seen.content_type == "image/jpeg" or _is_opaque_png(picture)):
-        return picture, seen.content_type
-    return reduced(picture, longest), "image/jpeg"
-
-
-def _is_opaque_png(picture: bytes) -> bool:
-    """A PNG of plain red, green and blue, by its header; one colour may still be declared transparent by a chunk."""
-    is_rgb = picture.startswith(b"\x89PNG\r\n\x1a\n") and picture[24:26] == b"\x08\x02"
-    return is_rgb and b"tRNS" not in picture[: picture.find(b"IDAT")]
-
-
 def reduced(picture: bytes, longest: int) -> bytes:
     """A JPEG of the picture, no side longer than `longest`, for models that only look. Raises ValueError."""
-    flat = _flat(picture, "white", "RGB")
-    # Every pixel counts in this filter too, at a fifth of the finest one's cost.
-    flat.thumbnail((longest, longest), Image.Resampling.BOX, reducing_gap=2.0)
+    return _decoded(picture, lambda image: reduced_from(image, longest))
+
+
+def reduced_from(image: Image.Image, longest: int) -> bytes:
+    """The same of a picture that lies decoded, which stays as it is."""
+    flat, scale = _grounded(image, "white", "RGB"), longest / max(image.size)
+    if scale < 1:
+        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        # Every pixel counts in this filter too, at a fifth of the finest one's cost.
+        flat = flat.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
     return _packed(flat, "JPEG", quality=90)
 
 
-def _flat(picture: bytes, ground: str, mode: str = "L") -> Image.Image:
-    """The picture without transparency, on a ground of that colour. Raises ValueError for anything else."""
-    if decoded := lately.take(picture):
-        return _grounded(decoded, ground, mode)
+def _flat(picture: bytes, ground: str) -> Image.Image:
+    """The picture in grey without transparency, on a ground of that colour. Raises ValueError for anything else."""
+    return _decoded(picture, lambda image: _grounded(image, ground, "L"))
+
+
+def _decoded(picture: bytes, use: Callable[[Image.Image], T]) -> T:
+    """Use a picture while it lies decoded. Raises ValueError for what is none."""
     try:
         with Image.open(io.BytesIO(picture), formats=("PNG", "JPEG", "WEBP")) as opened:
             if opened.width * opened.height > MOST_DECODED:
                 raise ValueError("the picture is too large")
-            return _grounded(opened, ground, mode)
+            return use(opened)
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise ValueError("this is not a picture") from error
 
 
 def _grounded(picture: Image.Image, ground: str, mode: str) -> Image.Image:
+    """It may be the picture itself."""
     if not picture.has_transparency_data:
-        return picture.convert(mode)
+        return picture if picture.mode == mode else picture.convert(mode)
     flat = Image.new("RGBA", picture.size, ground)
     flat.alpha_composite(picture.convert("RGBA"))
     return flat.convert(mode)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from providers import errors, shapes
+from providers import errors, looks
 from providers.base import Call, Made, Provider
 from providers.errors import ProviderError
 from providers.numbers import amount
@@ -65,7 +65,7 @@ class OpenRouter(Provider):
         if len(pictures) != 1:
             raise errors.Refused("One picture is needed.")
         try:
-            picture, kind = shapes.to_look_at(pictures[0], self.conf["PICTURE_PIXELS"], self.conf["PICTURE_BYTES"])
+            picture, kind = looks.of(pictures[0])
         except ValueError as error:
             raise errors.Refused("The picture is not usable.", detail=str(error)) from error
         url = f"data:{kind};base64,{base64.b64encode(picture).decode()}"
