@@ -196,6 +196,7 @@ def _make(identity: Identity) -> User:
         if user := _find(identity):
             return user
         user = User(
+            id=_free_key(identity),
             username=_free_username(identity),
             issuer=identity.issuer,
             subject=identity.subject,
@@ -206,6 +207,16 @@ def _make(identity: Identity) -> User:
         for hook in settings.NEW_USER_HOOKS:
             import_string(hook)(user)
     return user
+
+
+def _free_key(identity: Identity) -> uuid.UUID:
+    """The subject, where it is a UUID that nobody has: the source systems' rows name their people by it."""
+    try:
+        key = uuid.UUID(identity.subject)
+    except ValueError:
+        return uuid.uuid4()
+    is_free = str(key) == identity.subject and not User.objects.filter(pk=key).exists()
+    return key if is_free else uuid.uuid4()
 
 
 def _free_username(identity: Identity) -> str:

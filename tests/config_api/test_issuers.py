@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -123,6 +124,14 @@ def test_a_disabled_outside_person_is_refused() -> None:
     user = user_for_token(made())
     User.objects.filter(pk=user.pk).update(is_active=False)
     assert refusal(made()) == "TOKEN_INVALID"
+
+
+@pytest.mark.usefixtures("secret_issuer")
+def test_a_subject_that_is_a_uuid_is_the_persons_key_as_the_source_systems_rows_have_it(alice: User) -> None:
+    theirs = str(uuid.uuid4())
+    assert str(user_for_token(made(sub=theirs)).pk) == theirs
+    assert str(user_for_token(made(sub=theirs.upper())).pk) != theirs  # another person, of another name
+    assert user_for_token(made(sub=str(alice.pk))).pk != alice.pk  # taken
 
 
 @pytest.mark.usefixtures("secret_issuer")
