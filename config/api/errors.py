@@ -225,9 +225,18 @@ def field_faults(detail: Any, path: str = "") -> Iterator[FieldFault]:
 
 
 # Paths that no page lies under.
+PAGE_PATHS = ("/app/", "/admin/")
 API_PATHS = ("/api/", "/generate/", "/generation/", "/tasks/", "/health", "/metrics")
 
 
 def is_api(request: HttpRequest) -> bool:
-    """True when the caller reads JSON: an API path, or an Accept header that has no room for HTML."""
-    return request.path.startswith(API_PATHS) or not request.accepts("text/html")
+    """True when the caller reads JSON: an API path, or an Accept header that does not ask for HTML.
+
+    Scripts of our own pages ask for anything and mean a page; elsewhere it is programs that ask so.
+    """
+    if request.path.startswith(PAGE_PATHS):
+        return not request.accepts("text/html")
+    return (
+        request.path.startswith(API_PATHS)
+        or request.get_preferred_type(["application/json", "text/html"]) != "text/html"
+    )

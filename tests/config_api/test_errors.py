@@ -134,10 +134,15 @@ def test_a_wrong_method_is_405_and_names_the_right_ones(alices: APIClient) -> No
 
 
 @pytest.mark.urls("config.urls")
-def test_an_unknown_api_path_is_json_and_another_path_is_a_page(client: APIClient) -> None:
-    assert problem(client.get("/api/nothing/here"))["code"] == "NOT_FOUND"
-    assert client.get("/nothing").headers["Content-Type"].startswith("text/html")
-    assert problem(client.get("/nothing", HTTP_ACCEPT="application/json"))["status"] == 404
+def test_an_unknown_path_is_json_for_programs_and_a_page_for_browsers(client: APIClient) -> None:
+    browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    assert problem(client.get("/api/nothing/here", HTTP_ACCEPT=browser))["code"] == "NOT_FOUND"
+    assert client.get("/nothing", HTTP_ACCEPT=browser).headers["Content-Type"].startswith("text/html")
+    for accept in ("application/json", "*/*"):  # the second is what most programs send
+        assert problem(client.get("/nothing", HTTP_ACCEPT=accept))["status"] == 404
+        assert problem(client.post("/generate", HTTP_ACCEPT=accept))["status"] == 404
+    # Scripts of our own pages send that too, and show what comes.
+    assert client.get("/app/nothing", HTTP_ACCEPT="*/*").headers["Content-Type"].startswith("text/html")
 
 
 def test_a_caller_that_reads_no_json_is_told_so(alices: APIClient) -> None:
