@@ -65,7 +65,7 @@ def alpha_mask(mask: bytes, size: tuple[int, int]) -> bytes:
 
     Grey counts as white from the middle up. Raises ValueError for bytes that are no picture.
     """
-    keep = _flat(mask, "black").resize(size, Image.Resampling.NEAREST).point(lambda grey: 0 if grey >= 128 else 255)
+    keep = _flat(mask, "black", size).point(lambda grey: 0 if grey >= 128 else 255)
     made = Image.new("RGBA", size, "black")
     made.putalpha(keep)
     return _packed(made, "PNG", compress_level=1)
@@ -76,8 +76,7 @@ def plain_mask(mask: bytes, size: tuple[int, int]) -> bytes:
 
     Grey counts as white from the middle up. Raises ValueError for bytes that are no picture.
     """
-    flat = _flat(mask, "black").resize(size, Image.Resampling.NEAREST)
-    return _packed(flat.point(lambda grey: 255 if grey >= 128 else 0), "PNG", compress_level=1)
+    return _packed(_flat(mask, "black", size).point(lambda grey: 255 if grey >= 128 else 0), "PNG", compress_level=1)
 
 
 def reduced(picture: bytes, longest: int) -> bytes:
@@ -95,9 +94,9 @@ def reduced_from(image: Image.Image, longest: int) -> bytes:
     return _packed(flat, "JPEG", quality=90)
 
 
-def _flat(picture: bytes, ground: str) -> Image.Image:
-    """The picture in grey without transparency, on a ground of that colour. Raises ValueError for anything else."""
-    return _decoded(picture, lambda image: _grounded(image, ground, "L"))
+def _flat(picture: bytes, ground: str, size: tuple[int, int]) -> Image.Image:
+    """The picture in grey, of that size, on a ground of that colour. Raises ValueError for anything else."""
+    return _decoded(picture, lambda image: _grounded(image, ground, "L").resize(size, Image.Resampling.NEAREST))
 
 
 def _decoded(picture: bytes, use: Callable[[Image.Image], T]) -> T:

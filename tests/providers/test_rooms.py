@@ -310,6 +310,13 @@ def test_a_plain_mask_is_white_where_to_change(colour: Any, grey: int) -> None:
     assert made.getpixel((5, 5)) == grey
 
 
+@pytest.mark.parametrize("size", [(8, 8), (20, 10)])
+def test_a_mask_that_is_grey_already_serves_as_well(size: tuple[int, int]) -> None:
+    mask = make_png(8, 8, 255, "L")
+    assert Image.open(io.BytesIO(shapes.plain_mask(mask, size))).getpixel((4, 4)) == 255
+    assert Image.open(io.BytesIO(shapes.alpha_mask(mask, size))).getpixel((4, 4))[3] == 0  # type: ignore[index]
+
+
 def test_what_is_transparent_in_a_mask_stays() -> None:
     mask = make_png(8, 8, (255, 255, 255, 0), "RGBA")
     assert Image.open(io.BytesIO(shapes.plain_mask(mask, (8, 8)))).getpixel((4, 4)) == 0
