@@ -78,7 +78,10 @@ class Number(serializers.FloatField):
     def to_internal_value(self, data: Any) -> float:
         if isinstance(data, bool) or not isinstance(data, int | float):
             self.fail("invalid")
-        return float(data)
+        try:
+            return float(data)
+        except OverflowError:  # JSON's whole numbers have no end
+            self.fail("invalid")
 
 
 class Flag(serializers.BooleanField):

@@ -70,13 +70,13 @@ def beyond(param: Param) -> Iterator[Any]:
         case OneOf():
             yield from ("unheard-of", "", ["png"], True, 7, f" {param.among[0]}")
         case Whole():
-            yield from (param.low - 1, param.high + 1, param.low + 0.5, str(param.low), True, [param.low])
+            yield from (param.low - 1, param.high + 1, param.low + 0.5, str(param.low), True, [param.low], 10**400)
             if param.step > 1:
                 yield param.low + 1
         case Number():
             yield math.nextafter(param.low, -math.inf)
             yield math.nextafter(param.high, math.inf)
-            yield from (str(param.high), True, [param.high])
+            yield from (str(param.high), True, [param.high], 10**400, math.inf)
         case Flag():
             yield from ("true", 1, 0, "no", [])
         case Words():
