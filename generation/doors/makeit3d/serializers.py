@@ -127,7 +127,7 @@ class TaskId(fields.Text):
 
     def to_internal_value(self, data: Any) -> str:
         text = super().to_internal_value(data)
-        if text and not is_task_id(text) and len(text) <= MOST_TASK_ID:
+        if not is_task_id(text) and len(text) <= MOST_TASK_ID:
             self.fail("unusable")
         return text
 
@@ -186,7 +186,7 @@ def common_fields(operation: Operation) -> dict[str, serializers.Field]:
     found: dict[str, serializers.Field] = {
         TASK_ID: TaskId(
             required=False,
-            allow_blank=True,
+            trim_whitespace=False,  # it is looked up as it was sent
             max_length=MOST_TASK_ID,
             help_text="Your own id; what belongs together shares one. Absent: we make one",
         )
