@@ -31,7 +31,6 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import cached_property
 from django.utils.http import url_has_allowed_host_and_scheme
-from unfold.admin import ModelAdmin
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
@@ -39,6 +38,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from config.columns import SpelledAdmin
 from config.models import Approval, StaffAct, User
 
 # Rows that one confirmation may name; more is work for a chore.
@@ -205,7 +205,7 @@ class CappedPaginator(Paginator):
         return cast(models.QuerySet, self.object_list).order_by().values("pk")[:MOST_COUNTED].count()
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class ReadOnlyAdmin(SpelledAdmin):
     """Shows all, edits nothing. Big tables: no count of everything, short pages: each row is 7 KB to send and draw."""
 
     show_full_result_count = False

@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from unfold.decorators import display
 
+from config.columns import figure
 from config.filters import DaysFilter
 from config.staff import ReadOnlyAdmin, note
 from credits import export
@@ -62,6 +63,7 @@ class EntryAdmin(ReadOnlyAdmin):
         return row.get_kind_display()
 
     @display(description="Credits", ordering="amount")
+    @figure
     def signed(self, row: Entry) -> str:
         return f"{row.amount:+d}"
 

@@ -20,6 +20,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from unfold.decorators import display
 
+from config.columns import figure
 from config.staff import Order, Outcome, ReasonForm, Switch, Verb, VerbAdmin
 from generation import engine
 from generation.admin import providers
@@ -201,10 +202,12 @@ class LaneAdmin(VerbAdmin):
         return f"{row.cooldown_reason}; over {_in(row.cooldown_until)}" if _is_cooling(row) else "–"
 
     @display(description="In flight")
+    @figure
     def flying(self, row: Any) -> str:
         return f"{row.in_flight} of {row.cap}" if row.cap is not None else str(row.in_flight)
 
     @display(description="Waiting")
+    @figure
     def waiting(self, row: Any) -> int:
         return int(row.queued)
 

@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
+from config.columns import figure
 from config.staff import ReadOnlyAdmin, note
 from generation import audit, queue, storage
 from generation.admin.filters import LaneFilter
@@ -50,10 +51,12 @@ class AttemptAdmin(ReadOnlyAdmin):
         return came_of(row)
 
     @display(description="Took")
+    @figure
     def duration(self, row: Attempt) -> str:
         return took(row)
 
     @display(description="Cost")
+    @figure
     def cost(self, row: Attempt) -> str:
         return usd(row.cost_usd)
 
@@ -98,10 +101,12 @@ class AssetAdmin(ReadOnlyAdmin):
         return _image(row.key, "console-picture") if row.content_type.startswith("image/") else "–"
 
     @display(description="Pixels")
+    @figure
     def pixels(self, row: Asset) -> str:
         return f"{row.width} × {row.height}" if row.width else "–"
 
     @display(description="Size", ordering="size_bytes")
+    @figure
     def size(self, row: Asset) -> str:
         return f"{row.size_bytes / 1024:.0f} KB"
 

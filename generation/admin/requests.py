@@ -13,8 +13,10 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.decorators import display
 
+from config.columns import figure
 from config.models import User
 from config.staff import Verb, VerbAdmin
+from config.times import when_in_full
 from generation.admin import story
 from generation.admin.filters import DoorFilter, LaneFilter, PriorityFilter, QuarantineFilter
 from generation.admin.names import ITEM_COLOURS, REQUEST_COLOURS, provider_name
@@ -121,9 +123,9 @@ class RequestAdmin(StoryAdmin):
             "Door": row.door,
             "Group": row.group,
             "Round": row.round,
-            "Asked for": row.created_at,
-            "Started": row.started_at,
-            "Ended": row.finished_at,
+            "Asked for": when_in_full(row.created_at),
+            "Started": when_in_full(row.started_at),
+            "Ended": when_in_full(row.finished_at),
         }
 
     def describe(self, row: Any) -> str:
@@ -142,11 +144,13 @@ class RequestAdmin(StoryAdmin):
         return row.description or row.door
 
     @display(description="Done")
+    @figure
     def items_done(self, row: Any) -> str:
         sums = row.sums or {"total": 0, "done": 0, "failed": 0}
         return f"{sums['done']} of {sums['total']}" + (f", {sums['failed']} failed" if sums["failed"] else "")
 
     @display(description="Credits")
+    @figure
     def credits(self, row: Any) -> str:
         sums = row.sums or {"charged": 0, "refunded": 0}
         return f"{sums['charged']}" + (f", {sums['refunded']} given back" if sums["refunded"] else "")
@@ -192,9 +196,9 @@ class ItemAdmin(QueuePages, StoryAdmin):
             "Fence": row.fence,
             "Charged": f"{row.charged}, given back {row.refunded}, kept by rule {row.kept}",
             "Error": f"{row.error_code} {row.error_message}".strip(),
-            "Quarantined": row.quarantined_at,
-            "Queued": row.queued_at,
-            "Ended": row.finished_at,
+            "Quarantined": when_in_full(row.quarantined_at),
+            "Queued": when_in_full(row.queued_at),
+            "Ended": when_in_full(row.finished_at),
         }
 
     def describe(self, row: Item) -> str:
@@ -217,6 +221,7 @@ class ItemAdmin(QueuePages, StoryAdmin):
         return row.lane
 
     @display(description="Progress")
+    @figure
     def percent(self, row: Item) -> str:
         return f"{row.progress} %"
 

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from config.staff import ReadOnlyAdmin
+from config.times import when
 from generation.admin.names import REQUEST_COLOURS
 from generation.models import Item, ItemStatus, StorySession
 
@@ -36,7 +37,7 @@ class StorySessionAdmin(ReadOnlyAdmin):
 
     @display(description="Asked for")
     def asked_for(self, row: StorySession) -> Any:
-        return row.request.created_at if row.request else None
+        return when(row.request.created_at) if row.request else None
 
     @display(description="Current run")
     def run(self, row: StorySession) -> SafeString | str:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from config import times
 from generation.live.totals import span
 from generation.models import Attempt
 
@@ -57,9 +58,9 @@ def at(known: Mapping[str, Any], key: str) -> Any:
 
 
 @register.filter
-def ago(moment: datetime | None) -> str:
-    """How long ago, for a column: `3 min 5 s`. The exact time belongs into the element's title."""
-    return span((timezone.now() - moment).total_seconds()) if moment else "–"
+def lasting(moment: datetime | None) -> SafeString | str:
+    """How long it has lasted, for a column that is drawn anew all the time: `3 min 5 s`, its beginning on hover."""
+    return times.since(moment, span((timezone.now() - moment).total_seconds())) if moment else "–"
 
 
 @register.filter

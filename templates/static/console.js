@@ -12,8 +12,9 @@
 //
 // Inside `data-lane` (and `data-worker`) paths begin at that lane (that worker); its `state` also becomes the
 // element's data-state, for colour. `data-width="load"` sets the width of a bar in an SVG, `data-state-of="day.health"`
-// the data-state of any element. Every tick is dispatched on `document` as `console:tick` for what needs more,
-// every change of the connection as `console:state`.
+// the data-state of any element, `data-moment="heartbeat"` the datetime of the <time> inside (times.js spells it).
+// Every tick is dispatched on `document` as `console:tick` for what needs more, every change of the connection as
+// `console:state`.
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15000;
@@ -86,6 +87,11 @@ function show(strip, tick) {
   }
   for (const place of strip.querySelectorAll("[data-width]")) {
     place.setAttribute("width", valueAt(place, place.dataset.width) ?? 0);
+  }
+  for (const place of strip.querySelectorAll("[data-moment]")) {
+    const moment = valueAt(place, place.dataset.moment);
+    const time = place.querySelector("time");
+    if (moment && time) time.dateTime = moment;
   }
   for (const place of strip.querySelectorAll("[data-state-of]")) {
     place.dataset.state = valueAt(place, place.dataset.stateOf) ?? "";
