@@ -171,8 +171,13 @@ def cancel_at_vendor_later(change: Change, attempt_id: int) -> None:
     queue.ring_after_commit(1)
 
 
-def told_beside(request_id: UUID, group: str = "") -> dict[str, str]:
-    """What a ledger line tells its customer beside the amount: which request, which of their own tasks."""
+def told_beside(request_id: UUID, group: str | None = None) -> dict[str, str]:
+    """What a ledger line tells its customer beside the amount: which request, which of their own tasks.
+
+    A group that is not given is read: one query.
+    """
+    if group is None:
+        group = Request.objects.values_list("group", flat=True).get(pk=request_id)
     return {"request_id": str(request_id), **({"task_id": group} if group else {})}
 
 

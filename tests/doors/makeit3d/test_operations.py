@@ -69,7 +69,7 @@ def test_what_a_vendor_does_not_make_costs_nothing_and_says_why_in_our_words(
     alices: Customer, simulator: Remote, operation: Operation, alias: str, fault: str
 ) -> None:
     simulator.faults(registry.adapter(alias).name, fault, times=99)
-    request_id = alices.asked(operation.name, provider=alias)
+    request_id = alices.asked(operation.name, provider=alias, task_id="workspace-1")
 
     work()
 
@@ -80,6 +80,11 @@ def test_what_a_vendor_does_not_make_costs_nothing_and_says_why_in_our_words(
         assert status["error"] == present.FAILURES["CONTENT_REJECTED"]
     assert status["credits_refunded"] == status["credits_charged"] == item_of(request_id).price
     assert alices.balance == 100
+    lines = alices.call("GET", "/api/credits/history?limit=2").json()
+    assert [(line["transaction_type"], line["task_id"], line["request_id"]) for line in lines] == [
+        ("refund", "workspace-1", request_id),
+        ("usage", "workspace-1", request_id),
+    ]
     assert not Asset.objects.filter(item__request=request_id).exists()
     assert_books_are_right()
 
