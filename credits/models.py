@@ -62,7 +62,7 @@ class Account(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"account {self.owner_id}"
+        return str(self.owner)
 
 
 class Entry(models.Model):

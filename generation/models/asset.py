@@ -51,4 +51,4 @@ class Asset(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.key
+        return self.key.rsplit("/", 1)[-1]
