@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -27,14 +29,15 @@ class UserAdmin(DjangoUserAdmin, SpelledAdmin):
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "email", "issuer", "is_staff", "is_active", "date_joined")
     list_filter = ("is_staff", "is_active", "groups")
+    search_help_text = "A part of a name or an e-mail address"
     show_full_result_count = False
     list_per_page = ReadOnlyAdmin.list_per_page
     ordering = ("-date_joined",)
     readonly_fields = ("issuer", "subject", "storage_id", "last_login", "date_joined")
     fieldsets = (
         (None, {"fields": (("username", "email"), "password")}),
-        ("Comes from", {"fields": (("issuer", "subject"), "storage_id")}),
-        ("May", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        ("Where they come from", {"fields": (("issuer", "subject"), "storage_id")}),
+        ("What they may do", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
         ("Dates", {"fields": (("last_login", "date_joined"),)}),
     )
 
@@ -45,7 +48,12 @@ class UserAdmin(DjangoUserAdmin, SpelledAdmin):
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, SpelledAdmin):
-    pass
+    search_help_text = "A part of a group's name"
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Name the groups; how many permissions and people they have is counted, not listed by numbers."""
+        named, *rest = super().get_deleted_objects(objs, request)
+        return ([one for one in named if not isinstance(one, list)], *rest)
 
 
 def revoke(token: PersonalToken, order: Order) -> Outcome:

@@ -35,6 +35,7 @@ from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
 
@@ -43,6 +44,8 @@ from config.models import Approval, StaffAct, User
 
 # Rows that one confirmation may name; more is work for a chore.
 MOST_ROWS = 200
+# Who reads the reason of what moves credits.
+CUSTOMERS = "The customer reads it too, in their credit history."
 # Lists count this far and no further: counting a million rows takes longer than reading the page.
 MOST_COUNTED = 10_000
 
@@ -83,22 +86,25 @@ class Outcome:
 
 
 class ReasonForm(forms.Form):
-    """Why. Every verb asks for it."""
+    """Why. Every verb asks for it, and says who will read it."""
 
-    reason = forms.CharField(
-        max_length=300,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2, "autofocus": True}),
-        help_text="Kept beside the act; for a refund the customer reads it too.",
-    )
+    read_by: ClassVar[str] = "For other staff: it stays beside what was done."
+    reason = forms.CharField(max_length=300, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2, "autofocus": True}))
     form_key = forms.UUIDField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].help_text = self.read_by
 
 
 class AmountForm(ReasonForm):
+    read_by = CUSTOMERS
     credits = forms.IntegerField(min_value=1, max_value=1_000_000, widget=UnfoldAdminIntegerFieldWidget)
     field_order = ("credits", "reason")
 
 
 Choice = UnfoldAdminSelectWidget
+Line = UnfoldAdminTextInputWidget
 Switch = UnfoldBooleanSwitchWidget
 
 

@@ -12,7 +12,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
-from config.staff import AmountForm, Order, Outcome, ReasonForm, Refused, Verb, VerbAdmin
+from config.staff import CUSTOMERS, AmountForm, Order, Outcome, ReasonForm, Refused, Verb, VerbAdmin
 from credits import ledger
 from credits.entry_admin import EntryAdmin as EntryAdmin
 from credits.errors import InsufficientCredits
@@ -25,6 +25,7 @@ SHOWN = 50
 
 
 class AdjustForm(ReasonForm):
+    read_by = CUSTOMERS
     credits = forms.IntegerField(
         min_value=-1_000_000,
         max_value=1_000_000,
@@ -71,7 +72,7 @@ class AccountAdmin(VerbAdmin):
             "grant",
             "Grant credits",
             "redeem",
-            "Give this customer credits? They read the reason in their history.",
+            "Give this customer credits?",
             GRANT,
             grant,
             "account credited",
@@ -84,7 +85,7 @@ class AccountAdmin(VerbAdmin):
             "adjust",
             "Adjust",
             "balance",
-            "Put this balance right? The customer reads the reason in their history.",
+            "Put this balance right?",
             GRANT,
             adjust,
             "account adjusted",

@@ -69,6 +69,7 @@ class PriceAdmin(ReadOnlyAdmin):
     list_display = ("operation_key", "operation_name", "provider", "model", "credits_cost", "api_cost_usd", "is_active")
     list_filter = ("is_active",)
     search_fields = ("operation_key", "operation_name")
+    search_help_text = "A part of an operation's key or name"
     fields = (
         *("operation_key", "operation_name", "provider", "model", "credits_cost", "api_cost_usd", "is_active"),
         "reason",

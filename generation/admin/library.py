@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from config.staff import Choice, Order, Outcome, ReadOnlyAdmin, ReasonForm, Verb, VerbAdmin, note
+from config.staff import Choice, Line, Order, Outcome, ReadOnlyAdmin, ReasonForm, Verb, VerbAdmin, note
 from generation import storage
 from generation.doors.poses import wishes
 from generation.models import Avatar, LibraryPose, PoseCategory, PoseWish
@@ -32,8 +32,27 @@ class CaredFor(ReadOnlyAdmin):
         note(request, "set", f"{self.opts.model_name}:{obj.pk}", **told)
 
 
+class Words(forms.CharField):
+    """A list of words, written with commas between them."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
+        words = value if isinstance(value, list) else (value or "").split(",")
+        return [word for word in (str(one).strip() for one in words) if word]
+
+    def run_validators(self, value: Any) -> None:
+        super().run_validators(self.prepare_value(value))
+
+
+class PoseForm(forms.ModelForm):
+    tags = Words(required=False, max_length=500, widget=Line, help_text="Words, with commas between them.")
+
+
 @admin.register(LibraryPose)
 class LibraryPoseAdmin(CaredFor):
+    form = PoseForm
     empty_words = "manage.py load_poses brings the library along."
     list_display = (
         *("picture_small", "name", "category", "difficulty", "gender_suitability", "usage_count", "favorite_count"),
@@ -43,6 +62,7 @@ class LibraryPoseAdmin(CaredFor):
     list_filter = ("category", "difficulty", "gender_suitability", "is_public", "is_featured", "is_premium")
     list_select_related = ("category",)
     search_fields = ("name",)
+    search_help_text = "A part of a pose's name"
     ordering = ("name",)
     fields = (
         "pictures",
@@ -120,10 +140,11 @@ class AvatarAdmin(ReadOnlyAdmin):
 class NotesForm(ReasonForm):
     """The reason is what who wished reads."""
 
+    read_by = "Whoever wished for it reads this."
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["reason"].label = "Notes"
-        self.fields["reason"].help_text = "Whoever wished for it reads this."
 
 
 class CompleteForm(NotesForm):
@@ -189,6 +210,7 @@ class PoseWishAdmin(VerbAdmin):
     list_filter = ("status", "category")
     list_select_related = ("owner", "category")
     search_fields = ("pose_name", "=owner__username")
+    search_help_text = "A part of a wish, or a customer's name in full"
     ordering = ("-created_at",)
     fields = (
         *("owner", "pose_name", "state", "description", "use_case", "category", "reference", "votes_count"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 
-from config.staff import Choice, Order, Outcome, ReasonForm, Refused, Switch, Verb
+from config.staff import CUSTOMERS, Choice, Order, Outcome, ReasonForm, Refused, Switch, Verb
 from credits.errors import InsufficientCredits
 from generation import engine
 from generation.models import HoldReason, Item, ItemStatus, Request, RequestStatus
@@ -32,6 +32,7 @@ class PriorityForm(ReasonForm):
 
 
 class RefundForm(ReasonForm):
+    read_by = CUSTOMERS
     credits = forms.IntegerField(
         required=False,
         min_value=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import unescape
 from typing import Any
 
 import pytest
@@ -47,6 +48,15 @@ def test_a_group_may_just_its_own_verbs(client: Client, group: str, alice: User)
         for verb in VERBS[model]:
             answer = client.get(address(model, verb), {"row": row.pk})
             assert answer.status_code == (200 if (model, verb) in MAY[group] else 403), (model, verb)
+
+
+def test_removing_a_group_names_the_group_and_no_numbers_of_its_ties(client: Client, stella: User) -> None:
+    client.force_login(stella)
+    group = Group.objects.get(name="support")
+    page = client.get(reverse("admin:auth_group_delete", args=[group.pk])).text
+    assert 'delete the group "support"' in unescape(page)
+    assert f"Group-permission relationships: {group.permissions.count()}" in page
+    assert "object (" not in page
 
 
 def test_a_group_opens_its_pages_and_the_menu_shows_no_other(client: Client, group: str, alice: User) -> None:

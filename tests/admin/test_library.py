@@ -67,7 +67,7 @@ def test_what_is_about_showing_a_pose_is_set_by_hand_and_written_down(staff: Cli
         "description": "Calm",
         "difficulty": "advanced",
         "gender_suitability": "unisex",
-        "tags": "[]",
+        "tags": "calm,, standing ",
         "is_featured": "on",
         "name": "Another",
         "usage_count": "99",
@@ -77,7 +77,17 @@ def test_what_is_about_showing_a_pose_is_set_by_hand_and_written_down(staff: Cli
     pose.refresh_from_db()
     assert (pose.description, pose.difficulty, pose.is_featured, pose.is_public) == ("Calm", "advanced", True, False)
     assert (pose.name, pose.usage_count) == ("Arms crossed", 0)
+    assert pose.tags == ["calm", "standing"]
+    assert 'value="calm, standing"' in staff.get(address).text
     assert StaffAct.objects.get().outcome["difficulty"] == "beginner → advanced"
+
+
+def test_a_tag_that_the_database_cannot_keep_is_a_fault_of_the_field(staff: Client, pose: LibraryPose) -> None:
+    address = reverse("admin:generation_librarypose_change", args=[pose.pk])
+    values = {"difficulty": "advanced", "gender_suitability": "unisex", "tags": "a\x00b"}
+    page = staff.post(address, values)
+    assert page.status_code == 200
+    assert "tags" in page.context["adminform"].form.errors
 
 
 def test_poses_are_neither_added_nor_removed_here(staff: Client, pose: LibraryPose) -> None:
