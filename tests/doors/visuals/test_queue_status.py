@@ -120,7 +120,7 @@ def test_metrics_can_be_switched_off(alices: Customer, settings: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_small_figures_are_exact_and_big_ones_are_remembered_for_a_second(
+def test_small_figures_are_exact_and_a_long_queues_are_remembered_for_a_second(
     alices: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alices.queue()
@@ -132,6 +132,22 @@ def test_small_figures_are_exact_and_big_ones_are_remembered_for_a_second(
     with CaptureQueriesContext(connection) as queries:
         assert figures.figures().queue_length == 1
     assert not queries.captured_queries
+
+
+@pytest.mark.django_db
+def test_a_short_queue_is_counted_anew_on_a_busy_day(alices: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "EXACT_UP_TO", 2)
+    ended = [alices.submitted() for _ in range(3)]
+    Item.objects.update(status=S.CANCELLED, kept=1)
+    assert alices.queue()["queueLength"] == 0  # from now on the day is remembered
+
+    alices.submitted(priority="high")
+    running = alices.submitted()
+    Item.objects.filter(public_id=running).update(status=S.RUNNING)
+    told = alices.queue()
+    assert (told["queueLength"], told["queuedByPriority"]["high"], told["activeRequests"]) == (1, 1, 1)
+    assert (told["metrics"]["queueLength"], told["metrics"]["activeRequests"]) == (1, 1)
+    assert told["metrics"]["requestsTotal"] == len(ended)  # of a second ago
 
 
 @pytest.mark.django_db
