@@ -212,6 +212,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["config.api.parsers.AnyJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.api.negotiation.FirstUnlessAsked",
     "EXCEPTION_HANDLER": "config.api.errors.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -313,6 +314,8 @@ RQ_QUEUES = {
     }
 }
 RQ = {"WORKER_CLASS": "generation.worker.ThreadedWorker", "COMMIT_MODE": "auto"}
+# Its pages are mounted by generation.admin.bells.
+RQ_SHOW_ADMIN_LINK = False
 
 # --- Credits -------------------------------------------------------------------------------------
 

@@ -153,8 +153,6 @@ def read(error: BaseException, view: object = None) -> Problem:
         return Problem(404, "NOT_FOUND", str(error.detail) if isinstance(error, drf.NotFound) else "Not found.")
     if isinstance(error, drf.MethodNotAllowed):
         return Problem(405, "METHOD_NOT_ALLOWED", str(error.detail))
-    if isinstance(error, drf.NotAcceptable):
-        return Problem(406, "NOT_ACCEPTABLE", "This is served as JSON only.")
     if isinstance(error, drf.UnsupportedMediaType):
         return Problem(415, "UNSUPPORTED_MEDIA_TYPE", "Send the body as JSON.")
     if isinstance(error, django_errors.RequestDataTooBig):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import IO, Any, NoReturn
 
@@ -17,11 +18,11 @@ DEEPEST = 32
 
 
 class AnyJSONParser(BaseParser):
-    """415 for forms and files, 413 beyond the limit, 400 MALFORMED_JSON for all else that is no JSON object.
+    """415 for what neither is JSON nor says so, 413 beyond the limit, 400 MALFORMED_JSON for what is no JSON object.
 
     A view may set `body_limit_bytes`, and `judges_all_text` when it stores no text that it has not looked at itself:
-    then NUL and halves of surrogate pairs come through to it. An urlencoded body that begins like an object is read as
-    JSON: that is what curl sends when it is told no content type.
+    then NUL and halves of surrogate pairs come through to it. What begins like an object is read as JSON under any
+    name but a form's: curl calls it urlencoded when it is told no content type.
     """
 
     media_type = "*/*"
@@ -36,7 +37,7 @@ class AnyJSONParser(BaseParser):
         if media_type.startswith("multipart/"):
             raise UnsupportedMediaType(media_type)
         body = _read(stream, parser_context or {})
-        if media_type == "application/x-www-form-urlencoded" and not body.lstrip().startswith(b"{"):
+        if not (_says_json(media_type) or body.removeprefix(BOM_UTF8).lstrip().startswith(b"{")):
             raise UnsupportedMediaType(media_type)
         view = (parser_context or {}).get("view")
         return read_object(body, any_text=getattr(view, "judges_all_text", False))
@@ -45,7 +46,7 @@ class AnyJSONParser(BaseParser):
 def read_object(body: bytes, *, any_text: bool = False) -> dict[str, Any]:
     """Parse one JSON object. any_text: also what no row could hold. Raises ApiError 400 MALFORMED_JSON."""
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
+        value = json.loads(body.removeprefix(BOM_UTF8).decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         raise _malformed("The body is not valid JSON.") from None
     if not isinstance(value, dict):
@@ -57,6 +58,10 @@ def read_object(body: bytes, *, any_text: bool = False) -> dict[str, Any]:
     if not any_text and b"\\u" in body and not _is_storable(value):
         raise _malformed("The body holds a character that no text may hold: NUL, or half of a surrogate pair.")
     return value
+
+
+def _says_json(media_type: str) -> bool:
+    return media_type in ("", "application/json", "text/json") or media_type.endswith("+json")
 
 
 def _read(stream: IO[Any], context: Mapping[str, Any]) -> bytes:

@@ -98,7 +98,11 @@ def test_a_view_may_choose_the_text_and_the_status(alices: APIClient) -> None:
         ('{"kind": "cover"}', "text/plain", 200, None),
         ('{"kind": "cover"}', "application/x-www-form-urlencoded", 200, None),  # curl without a header
         ('{"kind": "cover"}', "", 200, None),
+        ('\ufeff{"kind": "cover"}', "application/json", 200, None),  # the mark that some editors put first
         ("kind=cover", "application/x-www-form-urlencoded", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("<kind>cover</kind>", "application/xml", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("cover", "text/plain; charset=utf-8", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ('{"kind": ', "text/plain", 400, "MALFORMED_JSON"),
         ('--b\r\n\r\n{"kind": 1}\r\n--b--', "multipart/form-data; boundary=b", 415, "UNSUPPORTED_MEDIA_TYPE"),
         ('{"kind": ', "application/json", 400, "MALFORMED_JSON"),
         ('["cover"]', "application/json", 400, "MALFORMED_JSON"),
@@ -145,8 +149,20 @@ def test_an_unknown_path_is_json_for_programs_and_a_page_for_browsers(client: AP
     assert client.get("/app/nothing", HTTP_ACCEPT="*/*").headers["Content-Type"].startswith("text/html")
 
 
-def test_a_caller_that_reads_no_json_is_told_so(alices: APIClient) -> None:
-    assert problem(alices.get("/api/who", HTTP_ACCEPT="image/png"))["code"] == "NOT_ACCEPTABLE"
+@pytest.mark.parametrize("accept", ["application/problem+json", "text/html", "image/png", ""])
+def test_what_is_json_only_is_answered_as_json_whatever_a_caller_accepts(alices: APIClient, accept: str) -> None:
+    answer = alices.get("/api/who?format=xml", HTTP_ACCEPT=accept)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert problem(alices.post("/api/order", {}, format="json", HTTP_ACCEPT=accept))["code"] == "VALIDATION_ERROR"
+
+
+@pytest.mark.urls("config.urls")
+@pytest.mark.parametrize(
+    ("accept", "given"), [("application/json", "application/json"), ("image/png", "application/vnd.oai.openapi")]
+)
+def test_a_caller_chooses_among_several_forms(client: APIClient, accept: str, given: str) -> None:
+    answer = client.get("/api/schema", HTTP_ACCEPT=accept)
+    assert (answer.status_code, answer.headers["Content-Type"].partition(";")[0]) == (200, given)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from django.conf import settings
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -150,14 +149,7 @@ class PosesView(PoseView):
         return Response({"poses": present.present_poses(list(found.items.order_by("index")), base_url(request))})
 
 
-class ForArchives(JSONRenderer):
-    """Lets who accepts archives alone come in; a refusal is JSON all the same."""
-
-    media_type, format = "application/zip", "zip"
-
-
 class ZipView(RateHeaders, PoseView):
-    renderer_classes = (JSONRenderer, ForArchives)
     throttle_classes = (ExportThrottle,)
 
     @extend_schema(
