@@ -1,8 +1,8 @@
 """What a checker is shown of a picture: as it is when it is small, else a JPEG of it.
 
 Decoding is the dearest part of a look, so whoever has a picture decoded that will be looked at next has its look
-made then. Only a help: what is not ready is made when it is asked for. Each is given out once, and the oldest go
-first when they are too many bytes.
+made then. Only a help: what is not ready is made when it is asked for. The oldest go first when they are too many
+bytes.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def prepare(picture: bytes, sha256: str, decoded: Image.Image) -> None:
     look = shapes.reduced_from(decoded, _longest())
     with _lock:
         _ready[sha256] = look
+        _ready.move_to_end(sha256)
         while sum(map(len, _ready.values())) > MOST_BYTES:
             _ready.popitem(last=False)
 
@@ -37,15 +38,11 @@ def of(picture: bytes) -> tuple[bytes, str]:
     """What is shown of a picture, and its content type. Raises ValueError for what is no picture."""
     if _is_shown_as_it_is(picture):
         return picture, sniff.look_at(picture).content_type
-    return _take(picture) or shapes.reduced(picture, _longest()), "image/jpeg"
+    return _found(picture) or shapes.reduced(picture, _longest()), "image/jpeg"
 
 
-def _take(picture: bytes) -> bytes | None:
-    if not _ready:
-        return None
-    digest = hashlib.sha256(picture).hexdigest()
-    with _lock:
-        return _ready.pop(digest, None)
+def _found(picture: bytes) -> bytes | None:
+    return _ready.get(hashlib.sha256(picture).hexdigest()) if _ready else None
 
 
 def _longest() -> int:

@@ -1,4 +1,4 @@
-"""What a checker is shown of a picture is made while that lies decoded: only a help, given out once."""
+"""What a checker is shown of a picture is made while that lies decoded: only a help."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_picture_that_will_be_looked_at_is_decoded_once(
     with monkeypatch.context() as away:
         away.setattr(Image, "open", lambda *args, **options: pytest.fail("it was decoded again"))
         assert looks.of(data) == seen
-    assert looks.of(data) == seen, "given out once, then decoded"
+        assert looks.of(data) == seen, "it may be asked again"
 
 
 def test_a_small_picture_needs_no_look() -> None:
