@@ -40,6 +40,7 @@ _PATTERNS = (
     # `scheme://user:password@host`
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/@]+@", re.IGNORECASE), rf"\1:{HIDDEN}@"),
 )
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SECRET_FIELD = re.compile(rf"(?:{_SECRET_NAME})", re.IGNORECASE)
 
 # The values of our own secret settings, filled by `configure`: hidden wherever they turn up, as is what a vault gave.
@@ -61,7 +62,7 @@ def configure(options: dict[str, Any]) -> None:
             "root": {"handlers": ["stderr"], "level": options["level"]},
             # These bring handlers of their own; their lines go through ours alone.
             "loggers": {
-                name: {"handlers": [], "level": "NOTSET", "propagate": True}
+                name: {"handlers": [], "level": "NOTSET", "propagate": not _is_off(name)}
                 for name in ("django", "django.server", "uvicorn", "uvicorn.error", "uvicorn.access", "rq.worker")
             }
             | {"django.request": {"filters": ["faults"]}}
@@ -72,6 +73,12 @@ def configure(options: dict[str, Any]) -> None:
     logging.captureWarnings(True)
     if settings.SENTRY_DSN:
         _tell_sentry(settings.SENTRY_DSN)
+
+
+def _is_off(name: str) -> bool:
+    """Was this logger cut off on purpose? A server does so that is told to log no calls; each is logged by us."""
+    logger = logging.getLogger(name)
+    return not (logger.handlers or logger.propagate)
 
 
 def redact(text: str) -> str:
@@ -120,7 +127,7 @@ class Json(JsonFormatter):
 
 
 class Plain(logging.Formatter):
-    """One readable line per fact, for a terminal."""
+    """One readable line per fact, for a terminal. What a stranger sent cannot begin another one."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
@@ -130,7 +137,8 @@ class Plain(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         ids = " ".join(f"{name}={value}" for name, value in trace.bound().items())
-        return super().formatMessage(record) + (f"  [{ids}]" if ids else "")
+        line = super().formatMessage(record) + (f"  [{ids}]" if ids else "")
+        return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], line)
 
 
 def _secret_settings() -> Iterator[str]:

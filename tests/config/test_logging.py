@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings as desk_settings
 
 from config.api.trace import bind, tracing
-from config.logging import HIDDEN, Faults, Json, Plain, redact, scrub
+from config.logging import HIDDEN, Faults, Json, Plain, configure, redact, scrub
 from providers import secrets
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
@@ -116,6 +116,25 @@ def test_fields_and_tracebacks_are_covered_too() -> None:
 def test_a_plain_line_shows_the_ids() -> None:
     with tracing(item=7):
         assert Plain().format(make_record("parked")).endswith("WARNING desk: parked  [item=7]")
+
+
+def test_a_stranger_cannot_begin_a_line_of_his_own() -> None:
+    path = "/status/a\n23:59:59 INFO desk: all is well\r\x1b[2J\u2028end"
+    line = Plain().format(make_record(path))
+    assert len(line.splitlines()) == 1
+    assert line.isprintable()
+    assert "/status/a\\n23:59:59" in line
+
+
+@pytest.mark.parametrize("has_access_log", [True, False])
+def test_a_server_that_is_told_to_log_no_calls_logs_none(has_access_log: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    access = logging.getLogger("uvicorn.access")
+    monkeypatch.setattr(access, "propagate", False)
+    monkeypatch.setattr(access, "handlers", [logging.NullHandler()] if has_access_log else [])
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr(logging.config, "dictConfig", made.append)
+    configure({"format": "plain", "level": "INFO"})
+    assert made[0]["loggers"]["uvicorn.access"]["propagate"] is has_access_log
 
 
 def test_what_goes_to_an_error_tracker_is_scrubbed_in_depth() -> None:
