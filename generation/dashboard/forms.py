@@ -1,29 +1,28 @@
-"""The form of the visual-generation door: fields from the door's own tables, faults from the door's own check."""
+"""The forms of the visual-generation door, for one picture and for many at once.
+
+Fields come from the door's own tables, faults from the door's own check.
+"""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
+from uuid import UUID
 
 from django import forms
 from rest_framework.exceptions import ValidationError
 
 from config.api.errors import ApiError
 from credits.models import Price
+from credits.pricing import Quote
 from generation.dashboard import wares
 from generation.dashboard.shelf import Sheet
 from generation.doors.visuals import plan, serializers
 from generation.doors.visuals.plan import Wish
+from generation.plan import Plan
 
 # What people call the contract's words.
-TYPES = {
-    "coloring-page": ("Colouring page", "Clear outlines to colour in"),
-    "cover": ("Cover", "With room for a title"),
-    "illustration": ("Illustration", "Detailed and polished"),
-    "character-reference": ("Character sheet", "One figure from several sides"),
-    "background": ("Background", "A scene to lay things over"),
-}
 RATIOS = {"square": "Square", "portrait": "Portrait", "landscape": "Landscape", "wide": "Wide", "9:16": "Tall"}
 PRIORITIES = {"low": "Low", "normal": "Normal", "high": "High", "urgent": "Urgent"}
 STYLES = ("cute", "detailed", "cartoon", "realistic", "whimsical")
@@ -38,15 +37,17 @@ FIELDS = {
     "pageId": "page",
 }
 
-assert set(TYPES) == set(plan.INGREDIENTS)
 assert set(PRIORITIES) == set(serializers.PRIORITIES)
 
 
 class VisualForm(forms.Form):
     """Fields check nothing themselves: the body they make goes through the same check as the API's.
 
-    form_key: makes a double click one request. `wish` is there once the form is valid.
+    form_key: makes a double click one request. `wishes` are there once the form is valid.
     """
+
+    title: ClassVar[str] = wares.VISUAL.title
+    place: ClassVar[str] = wares.VISUAL.place
 
     type = forms.CharField(required=False, initial="illustration")
     prompt = forms.CharField(required=False, strip=False)
@@ -58,16 +59,28 @@ class VisualForm(forms.Form):
     project = forms.CharField(required=False)
     page = forms.CharField(required=False)
     form_key = forms.UUIDField()
-    wish: Wish
+    wishes: list[Wish]
 
     def clean(self) -> dict[str, Any]:
         try:
-            self.wish = serializers.read_submit(self.body)
+            self.wishes = [serializers.read_submit(self.body)]
         except ValidationError as faults:
-            for path, text in faults_of(faults.detail):
-                field = FIELDS.get(path, path)
-                self.add_error(field if field in self.fields else None, text)
+            self.refuse(faults_of(faults.detail))
         return self.cleaned_data
+
+    def refuse(self, faults: Iterable[tuple[str, str]]) -> None:
+        """Show each fault, by its path in the body, at its field."""
+        for path, text in faults:
+            field = FIELDS.get(path, path)
+            self.add_error(field if field in self.fields else None, text)
+
+    def plan(self, owner_id: UUID, quotes: Mapping[str, Quote]) -> Plan:
+        return plan.plan_one(self.wishes[0], owner_id, quotes)
+
+    @property
+    def count(self) -> int:
+        """How many pictures it asks for."""
+        return 1
 
     @property
     def body(self) -> dict[str, Any]:
@@ -94,20 +107,88 @@ class VisualForm(forms.Form):
         return self
 
 
-def fresh(values: dict[str, str] | None = None) -> VisualForm:
+class BatchForm(VisualForm):
+    """A picture for each line that is written, alike in all else. Empty lines are none."""
+
+    title, place = wares.VISUALS.title, wares.VISUALS.place
+
+    prompt = page = None  # type: ignore[assignment]  # a form's way to leave a field of its parent out
+    prompts = forms.CharField(required=False, strip=False)
+    together = forms.CharField(required=False)
+
+    def clean(self) -> dict[str, Any]:
+        most = serializers.MOST_REQUESTS
+        if not self.lines:
+            self.add_error("prompts", "Write a line for each picture.")
+        elif self.count > most:
+            self.add_error("prompts", f"These are {self.count} lines; {most} are the most at once.")
+        try:
+            self.wishes, _ = serializers.read_batch(self._body_of([text for _, text in self.lines][:most] or [_ANY]))
+        except ValidationError as faults:
+            self.refuse(self._told_by_line(faults.detail))
+        return self.cleaned_data
+
+    @property
+    def lines(self) -> list[tuple[int, str]]:
+        """What is written, by its line's number."""
+        numbered = enumerate(str(self["prompts"].value() or "").splitlines(), start=1)
+        return [(number, text.strip()) for number, text in numbered if text.strip()]
+
+    @property
+    def count(self) -> int:
+        return len(self.lines)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The API's own body of a batch for these values."""
+        return self._body_of([text for _, text in self.lines])
+
+    def _body_of(self, prompts: list[str]) -> dict[str, Any]:
+        alike = super().body
+        options = {"maxConcurrent": whole(self.data.get("together")) or None}
+        return {"requests": [{**alike, "prompt": prompt} for prompt in prompts], "batchOptions": options}
+
+    def _told_by_line(self, detail: Any) -> Iterator[tuple[str, str]]:
+        """Each fault once: a line's own with its number, and what is wrong with all of them by its field."""
+        lines: dict[str, list[str]] = {}
+        alike: dict[tuple[str, str], None] = {}
+        numbers = [number for number, _ in self.lines] or [0]
+        for index, entry in detail.get("requests", {}).items():
+            for path, text in faults_of(entry):
+                if path == "prompt":
+                    lines.setdefault(text, []).append(str(numbers[index]))
+                else:
+                    alike[path, text] = None
+        for text, told in lines.items():
+            yield "prompts", f"Line{'s' if len(told) > 1 else ''} {', '.join(told)}: {text}"
+        yield from alike
+        yield from (("together", text) for _, text in faults_of(detail.get("batchOptions", {})))
+
+    def plan(self, owner_id: UUID, quotes: Mapping[str, Quote]) -> Plan:
+        return plan.plan_batch(self.wishes, owner_id, quotes, max_concurrent=whole(self.data.get("together")) or None)
+
+
+# Stands for what is not written yet, so that all else is looked at too.
+_ANY = "." * 10
+
+
+def fresh(values: dict[str, str] | None = None, kind: type[VisualForm] = VisualForm) -> VisualForm:
     """An empty form, or one that begins with another request's values."""
-    return VisualForm(initial={"form_key": uuid.uuid4(), **(values or {})})
+    return kind(initial={"form_key": uuid.uuid4(), **(values or {})})
 
 
-def earlier(sheet: Sheet) -> dict[str, str]:
-    """The values of an earlier request of one's own, to send it again or change it."""
+def earlier(sheet: Sheet, chosen: str = "") -> dict[str, Any]:
+    """The values of an earlier request of one's own, to send it again or change it. chosen: which one of a batch."""
     if not sheet.cards or sheet.request.door != plan.DOOR:
         return {}
-    item = sheet.cards[0].item
+    items = [card.item for card in sheet.cards]
+    item = next((one for one in items if one.public_id == chosen), items[0])
     metadata = item.params.get("metadata") or {}
     return {
         "type": item.params.get("type", ""),
         "prompt": item.prompt,
+        "prompts": "\n".join(" ".join(one.prompt.split()) for one in items),
+        "together": sheet.request.max_open_bundles or "",
         "style": metadata.get("imageStyle", ""),
         "ratio": _ratio_of(metadata.get("aspectRatio")),
         "priority": item.priority,
@@ -136,7 +217,7 @@ def whole(text: str | None) -> Any:
 
 def prices() -> dict[str, int]:
     """Type -> credits for one picture; a type without a price is not on offer. One query."""
-    keys = {Wish(type=name, prompt="").price_key: name for name in TYPES}
+    keys = {Wish(type=name, prompt="").price_key: name for name in wares.TYPES}
     rows = Price.objects.filter(operation_key__in=keys, provider="", model="", is_active=True)
     return {keys[row.operation_key]: row.credits_cost for row in rows}
 

@@ -29,6 +29,7 @@ from generation.dashboard.views import render_page
 from generation.doors.makeit3d import uploads
 from generation.doors.makeit3d import views as makeit3d
 from generation.doors.makeit3d.catalogue import BY_NAME, Kind, Operation
+from generation.doors.visuals.serializers import MOST_REQUESTS
 
 
 @login_required
@@ -37,7 +38,7 @@ from generation.doors.makeit3d.catalogue import BY_NAME, Kind, Operation
 def make(request: HttpRequest) -> HttpResponse:
     """Everything that one can make. An earlier request (`?like=`) leads on to the form that it came from."""
     if sheet := _like(request):
-        return redirect(shelf.again(sheet.request, sheet.cards[0].item if sheet.cards else None))
+        return redirect(sheet.again)
     return render_page(request, "make", groups=wares.GROUPS)
 
 
@@ -54,11 +55,24 @@ def _like(request: HttpRequest) -> shelf.Sheet | None:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def visual(request: HttpRequest) -> HttpResponse:
-    """The form, and its sending."""
+    """The form of one picture, and its sending."""
+    return _visual(request, forms.VisualForm)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def visuals(request: HttpRequest) -> HttpResponse:
+    """The form of many pictures at once, and its sending."""
+    return _visual(request, forms.BatchForm)
+
+
+def _visual(request: HttpRequest, kind: type[forms.VisualForm]) -> HttpResponse:
     if request.method != "POST":
         sheet = _like(request)
-        return _visual(request, forms.fresh(forms.earlier(sheet) if sheet else None))
-    form = forms.VisualForm(request.POST)
+        values = forms.earlier(sheet, request.GET.get("item", "")) if sheet else None
+        return _visual_page(request, forms.fresh(values, kind))
+    form = kind(request.POST)
     try:
         orders.count(_owner(request))
         if form.is_valid():
@@ -68,18 +82,20 @@ def visual(request: HttpRequest) -> HttpResponse:
         form.add_error(None, str(refusal))
     except ApiError as refusal:
         form.add_error(None, forms.in_words(refusal))
-    return _visual(request, form.again(), status=422)
+    return _visual_page(request, form.again(), status=422)
 
 
-def _visual(request: HttpRequest, form: forms.VisualForm, status: int = 200) -> HttpResponse:
+def _visual_page(request: HttpRequest, form: forms.VisualForm, status: int = 200) -> HttpResponse:
     prices = forms.prices()
     tables: dict[str, Any] = {
-        "types": [(name, *words, prices.get(name)) for name, words in forms.TYPES.items()],
+        "types": [(name, *words, prices.get(name)) for name, words in wares.TYPES.items()],
         "ratios": forms.RATIOS,
         "priorities": forms.PRIORITIES,
         "styles": forms.STYLES,
         "providers": forms.providers(),
         "most_attempts": forms.MOST_ATTEMPTS,
+        "most_lines": MOST_REQUESTS,
+        "sum_place": f"{form.place}-sum",
         "bill": _visual_bill(request, form, prices),
     }
     return render_page(request, "make_visual", form=form, status=status, **tables)
@@ -89,12 +105,22 @@ def _visual(request: HttpRequest, form: forms.VisualForm, status: int = 200) -> 
 @require_POST
 def visual_sum(request: HttpRequest) -> HttpResponse:
     """What the form would cost as it stands; fetched at each change of it."""
-    form = forms.VisualForm(request.POST)
+    return _visual_sum(request, forms.VisualForm(request.POST))
+
+
+@login_required
+@require_POST
+def visuals_sum(request: HttpRequest) -> HttpResponse:
+    """The same of many pictures at once."""
+    return _visual_sum(request, forms.BatchForm(request.POST))
+
+
+def _visual_sum(request: HttpRequest, form: forms.VisualForm) -> HttpResponse:
     return render(request, "app/fragments/bill.html", {"bill": _visual_bill(request, form, forms.prices())})
 
 
 def _visual_bill(request: HttpRequest, form: forms.VisualForm, prices: Mapping[str, int]) -> Bill:
-    return Bill(prices.get(str(form["type"].value())), 1, _balance(request))
+    return Bill(prices.get(str(form["type"].value())), form.count, _balance(request))
 
 
 # --- The MakeIt3D door ----------------------------------------------------------------------------

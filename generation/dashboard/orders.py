@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from django.db import transaction
+from django.urls import reverse
 from rest_framework.request import Request as ApiRequest
 from rest_framework.response import Response
 
@@ -18,13 +19,10 @@ from credits import pricing
 from generation import engine
 from generation.dashboard.forms import VisualForm
 from generation.doors.makeit3d import orders as makeit3d
-from generation.doors.visuals import plan
 from generation.doors.visuals.views import VisualThrottle
 
 if TYPE_CHECKING:
     from generation.dashboard.catalogue_form import CatalogueForm
-
-PATH = "/app/make/visual"
 
 
 class NotNow(Exception):
@@ -38,8 +36,8 @@ class Call:
     user: User
     data: Mapping[str, Any]
     headers: Mapping[str, str]
+    path: str
     method: str = "POST"
-    path: str = PATH
 
 
 def count(user: User, door: Callable[[], UserWindowThrottle] = VisualThrottle) -> None:
@@ -54,11 +52,12 @@ def send(user: User, form: VisualForm) -> UUID:
 
     Raises NotNow without enough credits, OperationUnavailable without a price or a provider.
     """
-    call = cast(ApiRequest, Call(user, form.body, {"Idempotency-Key": str(form.cleaned_data["form_key"])}))
+    key = {"Idempotency-Key": str(form.cleaned_data["form_key"])}
+    call = cast(ApiRequest, Call(user, form.body, key, path=reverse(form.place)))
 
     def produce() -> Response:
-        quotes = pricing.quotes([form.wish.price_key])
-        order = engine.submit(plan.plan_one(form.wish, user.pk, quotes))
+        quotes = pricing.quotes(wish.price_key for wish in form.wishes)
+        order = engine.submit(form.plan(user.pk, quotes))
         return Response({"request": str(order.pk)})
 
     with transaction.atomic():

@@ -15,6 +15,7 @@ from generation import queue, storage
 from generation.dashboard import fields, wares
 from generation.dashboard.doors import MAKEIT3D, POSES, STORIES, VISUALS
 from generation.dashboard.fields import is_our_task
+from generation.doors.poses.plan import CHANGE_GROUP
 from generation.models import Asset, AssetKind, Item, ItemStatus, Request, RequestStatus
 
 QUEUED, IN_PROGRESS, COMPLETED, FAILED, CANCELLED = "queued", "in progress", "completed", "failed", "cancelled"
@@ -47,6 +48,17 @@ ANY_WAY_OUT = "Send it again, or choose another provider; if it fails once more,
 FINISHING = "finishing"
 
 
+class Worded:
+    """Something that is being made, with the word for what is being done with it."""
+
+    word: str
+
+    @property
+    def css(self) -> str:
+        """The class of its state; each step on the way looks like progress."""
+        return self.word if self.word in (QUEUED, COMPLETED, FAILED, CANCELLED) else "in-progress"
+
+
 @dataclass(frozen=True)
 class Card:
     """One item as its owner sees it. link, thumbnail: empty without one. place: in the queue, 0 when unknown."""
@@ -72,9 +84,12 @@ class Card:
     @property
     def kind(self) -> str:
         """What was asked for, in people's words."""
-        params = self.item.params
-        ware = wares.BY_OPERATION.get(params.get("operation", ""))
-        return ware.title if ware else wares.spoken(params.get("type", "")) if params.get("type") else ""
+        return wares.kind_of(self.item)
+
+    @property
+    def words(self) -> str:
+        """What its owner said that it should show; empty without words."""
+        return wares.words_of(self.item)
 
     @property
     def provider(self) -> str:
@@ -131,17 +146,28 @@ class Sheet:
         return sum(card.progress for card in self.cards) // len(self.cards) if self.cards else 0
 
     @property
+    def made(self) -> int:
+        return sum(card.state == COMPLETED for card in self.cards)
+
+    @property
+    def is_in_part(self) -> bool:
+        """Whether some of it is made and some is not."""
+        return 0 < self.made < len(self.cards)
+
+    @property
     def title(self) -> str:
         if self.request.door == STORIES:
             return str(self.request.params.get("template_title") or self.request.group)
         if self.request.door == POSES:
             return str(self.request.params.get("textPrompt") or _counted(len(self.cards), "pose"))
+        if self.differ and self.cards[0].words:
+            return f"{self.cards[0].words}, and {len(self.cards) - 1} more"
         return self.words or (self.cards[0].kind if self.cards else "") or self.request.description
 
     @property
     def words(self) -> str:
         """What its owner said that it should show; empty without words, or when its results differ in them."""
-        return self.cards[0].item.prompt if self.cards and not self.differ else ""
+        return self.cards[0].words if self.cards and not self.differ else ""
 
     @property
     def is_waiting(self) -> bool:
@@ -164,13 +190,16 @@ class Sheet:
         if self.request.door == STORIES:
             return _counted(len(self.cards), "picture", "Story")
         if self.request.door == POSES:
-            return _counted(len(self.cards), "pose", "Poses") if self.request.params.get("textPrompt") else "Poses"
+            return _counted(len(self.cards), "pose") if self.request.params.get("textPrompt") else "Poses"
         kind = self.cards[0].kind if self.cards else ""
-        return _counted(len(self.cards), "result", kind) if len(self.cards) > 1 else kind
+        many = "model" if self.cards and self.cards[0].is_model else "picture"
+        return _counted(len(self.cards), many, kind) if len(self.cards) > 1 else kind
 
     @property
     def again(self) -> str:
         """The address of the form that it came from, filled in as it was."""
+        if self.request.door == VISUALS and len(self.cards) > 1:
+            return f"{reverse('app-make-visuals')}?like={self.request.pk}"
         return again(self.request, self.cards[0].item if self.cards else None)
 
     @property
@@ -199,9 +228,12 @@ def running(owner_id: UUID, base_url: str) -> list[Sheet]:
     return _sheets(Request.objects.filter(owner=owner_id, status__in=OPEN).order_by("-created_at")[:12], base_url)
 
 
-def requests(owner_id: UUID, base_url: str, before: str = "", size: int = 20) -> Page:
-    """A page of requests, newest first. Three queries."""
-    rows = continued(Request.objects.filter(owner=owner_id, erased_at=None), before)[: size + 1]
+def requests(owner_id: UUID, base_url: str, before: str = "", door: str = "", size: int = 20) -> Page:
+    """A page of requests, newest first, of one door or of all. Three queries."""
+    mine = Request.objects.filter(owner=owner_id, erased_at=None)
+    if door:
+        mine = mine.filter(door=door).exclude(group__startswith=CHANGE_GROUP)
+    rows = continued(mine, before)[: size + 1]
     sheets = _sheets(rows, base_url)
     return Page(sheets[:size], marked([sheet.request for sheet in sheets], size))
 
@@ -228,11 +260,13 @@ def with_places(sheet: Sheet) -> Sheet:
 
 
 def again(request: Request, item: Item | None) -> str:
-    """The address of the form that a request came from, filled in as it was."""
+    """The address of the form that one result came from, filled in as it was."""
     if request.door == STORIES:
         return f"{reverse('app-story-new')}?like={request.group}"
     if request.door == MAKEIT3D and item:
         return f"{reverse('app-make-operation', args=[item.params['operation']])}?like={request.pk}"
+    if request.door == VISUALS and item and request.public_id:  # one of a batch
+        return f"{reverse('app-make-visual')}?like={request.pk}&item={item.public_id}"
     form = {VISUALS: "app-make-visual", POSES: "app-poses-new"}.get(request.door, "app-make")
     return f"{reverse(form)}?like={request.pk}"
 
@@ -265,7 +299,7 @@ def _sheets(rows: QuerySet[Request], base_url: str) -> list[Sheet]:
 
 
 def _card(item: Item, files: dict[str, Asset], base_url: str) -> Card:
-    state = _state_of(item)
+    state = state_of(item)
     made = (files.get(AssetKind.MODEL) or files.get(AssetKind.IMAGE)) if state == COMPLETED else None
     small = files.get(AssetKind.THUMBNAIL) or (files.get(AssetKind.IMAGE)) if made else None
     return Card(
@@ -279,7 +313,7 @@ def _card(item: Item, files: dict[str, Asset], base_url: str) -> Card:
     )
 
 
-def _state_of(item: Item) -> str:
+def state_of(item: Item) -> str:
     """The word for people: what waits with something made already is in progress."""
     status = ItemStatus(item.status)
     if status in (ItemStatus.QUEUED, ItemStatus.HELD):

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 from generation.doors.makeit3d.catalogue import BY_NAME
 from generation.doors.makeit3d.parameters import Param
+from generation.doors.visuals.plan import INGREDIENTS
+from generation.models import Item
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,10 @@ VISUAL = Ware(
     "page",
     "app-make-visual",
 )
-STORY = Ware("Story", "A text of segments, each drawn in one style", "story", "app-story-new")
+VISUALS = Ware("Many at once", "A picture for each line that you write", "pages", "app-make-visuals")
+STORY = Ware("Story", "A text in segments, all drawn in one style", "story", "app-story-new")
 POSES = Ware("Poses", "Figures from the library or in words, in many variations", "figure", "app-poses-new")
-FREE = _made("text-to-image", "Free picture", "Anything, with a say in who makes it and how", "picture")
+FREE = _made("text-to-image", "Any picture", "Any subject; you choose who makes it and how", "picture")
 MODEL = _made("text-to-model", "Model from words", "A textured 3D model, as a GLB file", "cube")
 
 GROUPS: tuple[Group, ...] = (
@@ -50,8 +53,9 @@ GROUPS: tuple[Group, ...] = (
         "Pictures from words",
         (
             VISUAL,
+            VISUALS,
             FREE,
-            _made("sketch-to-image", "From a sketch", "Lines of yours, painted as you say", "pencil"),
+            _made("sketch-to-image", "From a sketch", "Lines of yours, painted as you describe", "pencil"),
             STORY,
             POSES,
         ),
@@ -59,12 +63,12 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "From a picture that you have",
         (
-            _made("image-to-image", "Change a picture", "Another one after it, by your words", "swap"),
+            _made("image-to-image", "Change a picture", "A new version of it, as you describe", "swap"),
             _made("image-inpaint", "Repaint a part", "Paint over what is to be different", "brush"),
             _made("search-and-recolor", "Recolour something", "Name a thing in it, and its new colour", "drop"),
             _made("remove-background", "Remove the background", "Only what stands in front stays", "scissors"),
             _made("upscale", "Enlarge", "More pixels, sharper edges", "grow", "Enlarge it"),
-            _made("downscale", "Make the file smaller", "So that it fits into so many megabytes", "shrink"),
+            _made("downscale", "Make the file smaller", "Down to the megabytes that you set", "shrink"),
         ),
     ),
     Group(
@@ -87,6 +91,16 @@ DOORS = (
 )
 BY_OPERATION = {ware.operation: ware for group in GROUPS for ware in group.wares if ware.operation}
 assert set(BY_OPERATION) == set(BY_NAME)
+
+# The kinds of picture that the visual-generation door knows, as people call them, and what each is for.
+TYPES = {
+    "coloring-page": ("Colouring page", "Clear outlines to colour in"),
+    "cover": ("Cover", "With room for a title"),
+    "illustration": ("Illustration", "Detailed and polished"),
+    "character-reference": ("Character sheet", "One figure from several sides"),
+    "background": ("Background", "A scene to lay things over"),
+}
+assert set(TYPES) == set(INGREDIENTS)
 
 # What may be made of a result next, in this order.
 NEXT_OF_PICTURE = (
@@ -178,6 +192,28 @@ def spoken(word: object) -> str:
         return text.replace("x", " × ")
     text = text if text[:2].isdigit() or ":" in text else text.replace("-", " ")
     return text[:1].upper() + text[1:]
+
+
+def kind_of(item: Item) -> str:
+    """What was asked for, in people's words; empty for a picture of a story or a pose."""
+    if ware := BY_OPERATION.get(item.params.get("operation", "")):
+        return ware.title
+    named = item.params.get("type", "")
+    return TYPES[named][0] if named in TYPES else ""
+
+
+def named(key: str) -> str:
+    """What people call an operation, a kind of picture or the key of a price."""
+    if ware := BY_OPERATION.get(key):
+        return ware.title
+    kind = key.removeprefix("visual_").replace("_", "-")
+    return TYPES[kind][0] if kind in TYPES else spoken(key)
+
+
+def words_of(item: Item) -> str:
+    """What its owner said that it should show; empty when they said nothing, whatever was written for them."""
+    operation = BY_NAME.get(item.params.get("operation", ""))
+    return "" if operation and item.prompt == operation.written else item.prompt
 
 
 def provider_name(alias: str) -> str:

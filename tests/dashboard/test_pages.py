@@ -23,7 +23,7 @@ from tests.pages import NASTY, finish, live_nodes, submit
 
 pytestmark = pytest.mark.django_db
 
-PAGES = ("app-home", "app-make", "app-make-visual", "app-work", "app-gallery", "app-credits")
+PAGES = ("app-home", "app-make", "app-make-visual", "app-make-visuals", "app-work", "app-gallery", "app-credits")
 PROMPT = "A lighthouse on a cliff at dawn"
 
 
@@ -165,6 +165,71 @@ def test_without_credits_nothing_is_stored_and_the_form_can_be_sent_again(browse
     assert key[1] != values["form_key"]
     Price.objects.filter(operation_key="visual_cover").update(credits_cost=1)
     assert browser.post(reverse("app-make-visual"), {**values, "form_key": key[1]}).status_code == 302
+
+
+LINES = "A lighthouse at sunrise\r\n\r\n  The same one in a storm  \r\nThe keeper's room, a lamp"
+
+
+def many(**values: str) -> dict[str, str]:
+    return {"type": "cover", "prompts": LINES, "form_key": str(uuid.uuid4()), **values}
+
+
+def test_many_at_once_are_asked_for_as_by_the_api(browser: Client, alice: User) -> None:
+    values = many(style="cute", ratio="wide", priority="high", project="Book 1", together="2")
+    first, second = (browser.post(reverse("app-make-visuals"), values)["Location"] for _ in range(2))
+    request = Request.objects.get()
+    assert first == second == reverse("app-request", args=[request.pk])
+    made = list(request.items.order_by("index"))
+    assert [item.prompt for item in made] == [line.strip() for line in LINES.splitlines() if line]
+    assert {(item.priority, item.params["type"], item.params["projectId"]) for item in made} == {
+        ("high", "cover", "Book 1")
+    }
+    assert all(item.params["metadata"] == {"imageStyle": "cute", "aspectRatio": "wide"} for item in made)
+    assert (request.max_open_bundles, ledger.balance(alice.pk)) == (2, 97)
+
+
+def test_many_at_once_say_their_price_while_one_writes(browser: Client) -> None:
+    total = browser.post(reverse("app-make-visuals-sum"), many()).text
+    assert "3 credits" in total
+    assert "1 × 3" in total
+    assert "0 credits" in browser.get(reverse("app-make-visuals")).text
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "text"),
+    [
+        ({"prompts": "A lighthouse at sunrise\nshort\n\nshorter"}, "prompts", "Lines 2, 4: Must be 10 to 1000"),
+        ({"prompts": " \n"}, "prompts", "Write a line for each picture."),
+        ({"prompts": "A lighthouse at sunrise\n" * 101}, "prompts", "These are 101 lines; 100 are the most at once."),
+        ({"type": "poem"}, "type", "Must be one of: coloring-page"),
+        ({"together": "101"}, "together", "100"),
+    ],
+    ids=["short lines", "no lines", "too many lines", "no such kind", "too many at a time"],
+)
+def test_of_many_each_fault_is_told_once_at_its_field(
+    browser: Client, values: dict[str, str], field: str, text: str
+) -> None:
+    response = browser.post(reverse("app-make-visuals"), many(**values))
+    assert response.status_code == 422
+    (fault,) = response.context["form"].errors.pop(field)
+    assert text in fault
+    assert text in response.text
+    assert not response.context["form"].errors
+    assert not Request.objects.exists()
+
+
+def test_a_batch_fills_the_form_of_many_and_one_of_it_the_form_of_one(browser: Client) -> None:
+    browser.post(reverse("app-make-visuals"), many(together="2"))
+    request = Request.objects.get()
+    again = browser.get(reverse("app-make"), {"like": request.pk}, follow=True)
+    assert again.context["form"]["prompts"].value() == "\n".join(line.strip() for line in LINES.splitlines() if line)
+    assert again.context["form"]["together"].value() == 2
+    finish(request)
+    last = request.items.order_by("index").last()
+    assert last
+    picture = browser.get(reverse("app-picture", args=[last.assets.get(kind="image").pk]))
+    one = browser.get(picture.context["again"])
+    assert one.context["form"]["prompt"].value() == last.prompt
 
 
 def test_the_doors_rate_limit_counts_the_form_too(browser: Client, settings: Any) -> None:

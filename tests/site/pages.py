@@ -80,6 +80,7 @@ DASHBOARD = (
         query=lambda house: f"like={house.picture.pk}",
         kind="make-visual",
     ),
+    Page("make-visuals", "app-make-visuals", CUSTOMER),
     *(
         Page(f"make-{name}", "app-make-operation", CUSTOMER, _always(name), kind="make-operation", is_common=True)
         for name in BY_NAME
@@ -207,8 +208,8 @@ ROOMS = (
     Room("auth.group", lambda house: Group.objects.get(name="support"), adds=("add",), deletes=True),
 )
 
-_QUEUE = "django_rq:"
-_QUEUE_LISTS = ("jobs", "finished_jobs", "failed_jobs", "scheduled_jobs", "started_jobs", "deferred_jobs", "workers")
+_BELLS = "django_rq:"
+_BELL_LISTS = ("jobs", "started_jobs", "failed_jobs", "workers")
 
 CONSOLE = (
     Page("console-login", "admin:login", VISITOR),
@@ -255,9 +256,12 @@ CONSOLE = (
     Page("password", "admin:password_change", STAFF),
     Page("password-done", "admin:password_change_done", STAFF),
     Page("search", "admin:search", STAFF, query=lambda house: "s=alice", is_whole=False),
-    Page("bells", f"{_QUEUE}home", STAFF),
-    *(Page(f"bells-{name}", _QUEUE + name, STAFF, lambda house: [0], kind="bells") for name in _QUEUE_LISTS),
-    Page("bell", f"{_QUEUE}job_detail", STAFF, lambda house: [0, queue.bells().job_ids[0]]),
+    Page("bells", f"{_BELLS}home", STAFF, needs=("generation.view_item",)),
+    *(Page(f"bells-{name}", _BELLS + name, STAFF, needs=("generation.view_item",)) for name in _BELL_LISTS),
+    Page(
+        *("bell", f"{_BELLS}job_detail", STAFF, lambda house: [queue.bells().job_ids[0]]),
+        needs=("generation.view_item",),
+    ),
     Page("console-missing", "admin:generation_request_change", STAFF, lambda house: [NEVER], status=302),
 )
 
@@ -282,6 +286,7 @@ NO_PAGE = {
     "app-client": "a file",
     "app-download": "a file",
     "app-make-visual-sum": "a POST, a part of the form",
+    "app-make-visuals-sum": "a POST, a part of the form",
     "app-make-fields": "a POST, a part of the form",
     "app-make-sum": "a POST, a part of the form",
     "app-make-source": "a POST, a part of the form",
@@ -298,21 +303,4 @@ NO_PAGE = {
     "admin:generation_item_queue_act": "a POST that leads to bulk-ask, or asks as a verb does",
     "admin:generation_auditrun_run": "a POST that leads back",
     "admin:credits_entry_export": "a file",
-    "django_rq:home_json": "JSON",
-    "django_rq:metrics": "figures as text",
-    "django_rq:queue_details": "leads on to the jobs",
-    "django_rq:actions": "a POST that leads back",
-    "django_rq:delete_failed_jobs": "asks before it empties; our bells need no care",
-    "django_rq:clear": "asks before it empties; our bells need no care",
-    "django_rq:requeue_all": "asks before it repeats; our bells need no care",
-    "django_rq:confirm_action": "asks before it acts; our bells need no care",
-    "django_rq:delete_job": "asks before it deletes; our bells need no care",
-    "django_rq:requeue_job": "a POST that leads back",
-    "django_rq:enqueue_job": "a POST that leads back",
-    "django_rq:stop_job": "a POST that leads back",
-    "django_rq:result_detail": "of a job's result; a bell has none",
-    "django_rq:worker_details": "of a worker's process; the desk tells of them",
-    "django_rq:scheduler_jobs": "of a scheduler; there is none",
-    "django_rq:cron_scheduler_detail": "of a scheduler; there is none",
-    "django_rq:cron_job_detail": "of a scheduler; there is none",
 }
