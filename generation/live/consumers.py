@@ -127,7 +127,7 @@ class VisualGeneration(Following):
             await self.answer(type="pong")
         elif kind not in ("subscribe", "unsubscribe"):
             await self.answer(**invalid("Unknown type: use subscribe, unsubscribe or ping."))
-        elif not is_name(name):
+        elif not isinstance(name, str) or not name:
             await self.answer(**invalid("requestId must be the id that submit answered."))
         elif kind == "subscribe":
             await self._subscribe(name)
@@ -145,7 +145,7 @@ class VisualGeneration(Following):
                 error=f"A connection follows at most {MOST_SUBSCRIPTIONS} requests.",
             )
             return
-        found = await ask(find_item, self.user_id, self.door, name)
+        found = await ask(find_item, self.user_id, self.door, name) if is_name(name) else None
         if found is None:
             await self.answer(type="error", requestId=name, code="NOT_FOUND", error="Request not found")
             return

@@ -138,7 +138,11 @@ async def test_several_sockets_follow_one_request_and_share_its_text(alice: User
         assert (await one.hear_until(is_over))[-1] == (await other.hear_until(is_over))[-1]
 
 
-@pytest.mark.parametrize("name", ["vga_unknown", "bobs"])
+@pytest.mark.parametrize(
+    "name",
+    ["vga_unknown", "bobs", "x" * 65, "a\0b", "\ud800", "ü"],  # the database could not be asked for most
+    ids=["unknown", "foreign", "long", "nul", "half-a-pair", "letter"],
+)
 async def test_unknown_and_foreign_ids_are_not_found_and_the_connection_stays(
     alice: User, bob: User, name: str
 ) -> None:
@@ -183,9 +187,8 @@ async def test_after_unsubscribe_there_are_no_updates(alice: User, maker: Maker)
 @pytest.mark.parametrize(
     "text",
     ["not json", "[]", '"text"', "{}", '{"type": 7}', '{"type": "dance"}', '{"type": "subscribe"}']
-    + [r'{"type": "subscribe", "requestId": "a\u0000b"}', r'{"type": "subscribe", "requestId": "\ud800"}']
     + ['{"type": "subscribe", "requestId": 5}', '{"type": "subscribe", "requestId": ""}', "[" * 5000]
-    + ['{"type": "subscribe", "requestId": "%s"}' % ("x" * 65), '{"type": "ping", "x": "%s"}' % ("x" * 20000)],
+    + ['{"type": "ping", "x": "%s"}' % ("x" * 20000)],
 )
 async def test_what_cannot_be_understood_is_said_and_the_connection_stays(alice: User, text: str) -> None:
     async with connected(PATH, alice) as client:
