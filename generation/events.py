@@ -45,7 +45,7 @@ def group_of(user_id: UUID | str) -> str:
 class Change:
     """One transaction that changes a request: its lock, its clock, its events. is_mirrored: it has side files.
 
-    new, altered: what is written beside the events by the one statement that ends it.
+    new, altered, others: what is written beside the events by the one statement that ends it.
     """
 
     request_id: UUID
@@ -60,6 +60,11 @@ class Change:
     events: list[Event] = field(default_factory=list)
     new: dict[type[Model], list[Model]] = field(default_factory=dict)
     altered: dict[tuple[type[Model], Any], dict[str, Any]] = field(default_factory=dict)
+    others: dict[str, sql.Part] = field(default_factory=dict)
+
+    def also(self, name: str, part: sql.Part) -> None:
+        """Have a part run along when the change ends, the last of each name; it reads nothing."""
+        self.others[name] = part
 
     def add(self, *instances: Model) -> None:
         """Insert new rows when the change ends."""
@@ -110,9 +115,9 @@ def change(request_id: UUID, *, actor: str = "", reserve: int = 8) -> Iterator[C
         if (more := len(this.events) - reserve) > 0:
             # The row is ours until the commit, so the numbers that follow are, too.
             Request.objects.filter(pk=request_id).update(seq=F("seq") + more)
-        if this.events or this.new or this.altered:
+        if this.events or this.new or this.altered or this.others:
             altered = (rows.Altered(model, pk, to) for (model, pk), to in this.altered.items())
-            rows.store((*this.new.values(), this.events), altered)
+            rows.store((*this.new.values(), this.events), altered, *this.others.values())
         if this.events:
             announce(this)
 

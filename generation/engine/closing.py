@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +23,9 @@ from generation.engine.attempts import end_attempt
 from generation.events import Change
 from generation.models import Chore, EventKind, HoldReason, Item, ItemStatus, Outcome, Request, rows
 from providers.errors import ProviderError
+
+# Parts of a request often end together: its side files tell of all of them at once, so much later; of its end at once.
+MIRROR_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -187,9 +190,12 @@ def item_ended(change: Change, item: Item) -> None:
     bundle_ended = item.bundle is None or found.isdisjoint((item.bundle, status) for status in states.OPEN)
     if item.bundle is not None and bundle_ended and any(status == ItemStatus.HELD for _, status in found):
         release_bundles(change)
-    _close_if_done(change, {status for _, status in found})
+    is_over = _close_if_done(change, {status for _, status in found})
     if change.is_mirrored and bundle_ended:
-        mirror_later(change.request_id, change.next_seq, change.now)
+        at = change.now if is_over else change.now + timedelta(seconds=MIRROR_PAUSE_S)
+        change.also("mirror", _mirroring(change.request_id, change.next_seq, at))
+        if is_over:
+            queue.ring_after_commit(1)
 
 
 def _statuses(change: Change) -> set[tuple[int | None, str]]:
@@ -200,30 +206,53 @@ def _statuses(change: Change) -> set[tuple[int | None, str]]:
 
 
 def mirror_later(request_id: UUID, seq: int, at: datetime) -> None:
-    """Have the side files of a request written anew by a chore. Must run inside a transaction.
-
-    One that waits already is enough, if it can be kept from beginning before this commit; one that runs may have
-    read the rows by now, so another must follow it.
-    """
-    waiting = Chore.objects.filter(
-        kind="mirror", key__startswith=f"{request_id}:", done_at=None, lease_until=None, run_after__lte=at
-    )
-    if chore := waiting.select_for_update(skip_locked=True).first():
-        Chore.objects.filter(pk=chore.pk).update(args={**chore.args, "seq": max(seq, chore.args["seq"])})
-        return  # its bell has been rung
-    args = {"request_id": str(request_id), "seq": seq}
-    Chore.objects.get_or_create(
-        kind="mirror", key=f"{request_id}:{seq}", done_at=None, defaults={"args": args, "run_after": at}
-    )
+    """Have the side files of a request written anew by a chore, at the earliest `at`. Must run inside a transaction."""
+    sql.run(_mirroring(request_id, seq, at))
     queue.ring_after_commit(1)
 
 
-def _close_if_done(change: Change, has: Set[str]) -> None:
-    """Close the request when no item of it is open; `has`: the states in which its items stand."""
-    if has.isdisjoint(states.OPEN):
-        succeeded, failed = ItemStatus.SUCCEEDED in has, ItemStatus.FAILED in has
-        arrow = states.COMPLETE if succeeded else states.GIVE_UP if failed else states.CALL_OFF
-        states.move_request(change, arrow, finished_at=change.now)
+# One that is about to be done is enough, if it can be kept from beginning before this commit; one that runs may have
+# read the rows by now, so another must follow it. One that failed waits for its own time.
+_MIRRORING = """
+mirror_waiting AS MATERIALIZED (
+    SELECT id FROM generation_chore
+    WHERE kind = 'mirror' AND key LIKE %(mirror_keys)s AND done_at IS NULL AND lease_until IS NULL
+      AND run_after <= %(mirror_at)s::timestamptz + %(mirror_pause)s * interval '1 second'
+    LIMIT 1 FOR UPDATE SKIP LOCKED
+), mirror_joined AS (
+    UPDATE generation_chore c
+    SET run_after = LEAST(c.run_after, %(mirror_at)s::timestamptz),
+        args = c.args || jsonb_build_object('seq', GREATEST((c.args ->> 'seq')::bigint, %(mirror_seq)s::bigint))
+    FROM mirror_waiting w WHERE c.id = w.id
+), mirror_new AS (
+    INSERT INTO generation_chore (kind, key, args, run_after, fence, tries, result, error, created_at)
+    SELECT 'mirror', %(mirror_key)s,
+           jsonb_build_object('request_id', %(mirror_request)s::text, 'seq', %(mirror_seq)s::bigint),
+           %(mirror_at)s::timestamptz, 0, 0, '{}', '', statement_timestamp()
+    WHERE NOT EXISTS (SELECT FROM mirror_waiting) ON CONFLICT DO NOTHING
+)
+"""
+
+
+def _mirroring(request_id: UUID, seq: int, at: datetime) -> sql.Part:
+    values = {
+        "mirror_keys": f"{request_id}:%",
+        "mirror_key": f"{request_id}:{seq}",
+        "mirror_request": str(request_id),
+        "mirror_seq": seq,
+        "mirror_at": at,
+        "mirror_pause": MIRROR_PAUSE_S,
+    }
+    return sql.Part(_MIRRORING, (), values)
+
+
+def _close_if_done(change: Change, has: Set[str]) -> bool:
+    """Close the request when no item of it is open, and say so; `has`: the states in which its items stand."""
+    if not has.isdisjoint(states.OPEN):
+        return False
+    succeeded, failed = ItemStatus.SUCCEEDED in has, ItemStatus.FAILED in has
+    arrow = states.COMPLETE if succeeded else states.GIVE_UP if failed else states.CALL_OFF
+    return states.move_request(change, arrow, finished_at=change.now)
 
 
 def release_bundles(change: Change) -> None:

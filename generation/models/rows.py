@@ -35,10 +35,10 @@ def insert(*groups: Sequence[Model]) -> None:
     store(groups)
 
 
-def store(groups: Iterable[Sequence[Model]], altered: Iterable[Altered] = ()) -> None:
-    """Insert new instances as `insert` does, and change single rows by the same statement."""
+def store(groups: Iterable[Sequence[Model]], altered: Iterable[Altered] = (), *others: sql.Part) -> None:
+    """Insert new instances as `insert` does; change single rows, and run others' parts, by the same statement."""
     new = New(groups, altered)
-    new.stored(*sql.run(new.part))
+    new.stored(sql.run(new.part, *others)[0])
 
 
 class New:

@@ -15,6 +15,7 @@ from django.db import connection
 from generation import chores, engine, storage
 from generation.claim import claim
 from generation.doors.stories import mirror, runs
+from generation.engine import closing
 from generation.models import Chore, Event, EventKind, Item, Request, StorySession
 from tests.db import race
 from tests.doors.stories.desk import (
@@ -61,6 +62,23 @@ def _without_links(author: Author) -> dict[str, Any]:
         for one in segment["images"]:
             del one["url"]
     return {"segment_results": results}
+
+
+def test_segments_that_end_together_are_told_together_and_the_end_at_once(
+    alices: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "MIRROR_PAUSE_S", 5.0)
+    alices.started(story(4), num_images=1)
+    for number in (1, 2, 3):
+        work(image(number, 1))
+    assert pending_mirrors() == 2, "of those segments, and of the start should nobody have told it"
+    assert chores.do_next() is False, "more may follow in a moment"
+    work(image(4, 1))
+    assert pending_mirrors() == 2
+    assert chores.do_next() is True
+    assert (alices.file()["status"], ends()) == ("completed", 1)
+    do_chores()
+    assert_books_are_right()
 
 
 def test_a_segment_of_several_pictures_is_told_when_its_last_one_ended(alices: Author) -> None:
