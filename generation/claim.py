@@ -121,14 +121,24 @@ def _statement(only: str) -> str:
     return _CLAIM.format(only=only, internal=INTERNAL, lock=CLAIM_LOCK)
 
 
+_NOTHING_BETTER = """
+AND NOT EXISTS (SELECT 1 FROM providers_lane AS other JOIN generation_item AS better
+                ON better.lane = other.name AND better.status = 'QUEUED' AND better.weight > i.weight)
+"""
+
+
 @dataclass(frozen=True)
 class Only:
-    """What one worker may claim: partitions by door, operation or priority, or one item. Empty: everything."""
+    """What one worker may claim: partitions by door, operation or priority, or one item. Empty: everything.
+
+    in_turn: only what nothing of a better class waits beside, in any lane.
+    """
 
     doors: tuple[str, ...] = ()
     operations: tuple[str, ...] = ()
     priorities: tuple[str, ...] = ()
     item: int | None = None
+    in_turn: bool = False
 
     @classmethod
     def parse(cls, words: Iterable[str]) -> Only:
@@ -152,6 +162,7 @@ class Only:
             "AND i.steps -> i.step::int ->> 'operation' = ANY(%(operations)s)": self.operations,
             "AND i.priority = ANY(%(priorities)s)": self.priorities,
             "AND i.id = %(item)s": self.item,
+            _NOTHING_BETTER: self.in_turn,
         }
         return " ".join(clause for clause, wanted in clauses.items() if wanted)
 

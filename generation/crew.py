@@ -18,7 +18,7 @@ from django.db import connection
 
 from generation import chores, engine
 from generation.claim import Claim, Only, claim
-from generation.models import Item
+from generation.models import Item, ItemStatus
 
 log = logging.getLogger(__name__)
 
@@ -72,14 +72,17 @@ class Crew:
         while not self.stopping.is_set():
             # One question instead of three: most threads that look find that others have taken what there was.
             ahead = engine.ahead(1)
-            if self._is_time_for_others() and (ahead.polls and engine.poll()) | (ahead.chores and chores.do_next()):
+            if self._is_time_for_others() and (ahead.polls and self._poll()) | (ahead.chores and chores.do_next()):
                 continue  # there may be more to claim now
             taken = claim(1, only=self.only) if ahead.items else []
             if taken:
                 self._work(taken[0])
-                self._finish(taken[0].item)
-            elif not (ahead.polls and engine.poll()) and not (ahead.chores and chores.do_next()):
+                self._go_on(taken[0].item)
+            elif not (ahead.polls and self._poll()) and not (ahead.chores and chores.do_next()):
                 return
+
+    def _poll(self) -> int:
+        return engine.poll(self.wake_for, self._go_on)
 
     def _is_time_for_others(self) -> bool:
         """Say to one thread at a time that parked calls and chores have waited long enough behind new items.
@@ -93,10 +96,11 @@ class Crew:
                 self._others_at = time.monotonic() + OTHERS_EVERY_S
         return is_time
 
-    def _finish(self, item: Item) -> None:
-        """Go on with our own steps of an item that was just worked: the picture that they need is still at hand."""
-        while item.goes_on_with_us and not self.stopping.is_set():
-            taken = claim(1, only=replace(self.only, item=item.pk))
+    def _go_on(self, item: Item) -> None:
+        """Go on with the next step of an item that was just worked: what that needs is still at hand. One for which a
+        provider is asked takes its turn behind better classes."""
+        while item.status == ItemStatus.QUEUED and not self.stopping.is_set():
+            taken = claim(1, only=replace(self.only, item=item.pk, in_turn=not item.goes_on_with_us))
             if not taken:
                 return
             self._work(taken[0])

@@ -45,14 +45,15 @@ class Parked:
         return self.attempt.park_until is not None and self.attempt.park_until <= timezone.now()
 
 
-def ended(one: Parked, answer: Made | Ready | ProviderError) -> None:
-    """Fetch the item back into RUNNING, once, and go on as if the call had just returned. A call that is given up
-    while it is at its vendor is cancelled there, so that two are not paid for."""
+def ended(one: Parked, answer: Made | Ready | ProviderError) -> Item | None:
+    """Fetch the item back into RUNNING, once, and go on as if the call had just returned; return it as it stands then,
+    None when it is somebody else's. A call that is given up while it is at its vendor is cancelled there, so that two
+    are not paid for."""
     is_still_there = isinstance(answer, ProviderError) and answer.ask_again is True
     claim = fetch(one, goes_on=isinstance(answer, Ready), gives_up=is_still_there)
     if claim is None:
         _record_late(one, answer)
-        return
+        return None
     try:
         if isinstance(answer, ProviderError):
             raise answer
@@ -67,6 +68,7 @@ def ended(one: Parked, answer: Made | Ready | ProviderError) -> None:
     except Exception as bug:
         log.exception("a bug after a poll", extra={"attempt": one.attempt.pk})
         stumbling.stumble(claim, stumbling.bug_of(bug))
+    return claim.item
 
 
 def _next_call(one: Parked, claim: Claim, ready: Ready) -> None:

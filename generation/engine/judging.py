@@ -33,11 +33,12 @@ def _judge(claim: Claim, made: Made) -> None:
     """Write down a verdict, and go on, back for another pass, or fail when no pass is left."""
     item, plan = claim.item, claim.item.step_plan
     left = {**made.extra, "starts": item.starts, "model": made.model}
+    status = ItemStatus(item.status)
     is_good = all(CHECKS[name](made.extra) for name in plan.checks)
     try:
         with events.change(item.request_id) as change:
             if is_good:
-                end_step(change, item, claim.fence, left)
+                status = end_step(change, item, claim.fence, left)
             elif plan.asks_again and item.starts < plan.retry.max_starts:
                 _ask_again(change, item, claim.fence)
             elif item.pass_no + 1 < plan.passes:
@@ -59,6 +60,7 @@ def _judge(claim: Claim, made: Made) -> None:
     except Gone:
         late(claim, made.cost_usd)
     else:
+        item.status = status
         lanes.note_success(item.lane)
 
 

@@ -7,7 +7,7 @@ paid for. Webhooks only set `poll_at` to now, so a forged, early, duplicate or l
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from django.db import connection, transaction
@@ -36,12 +36,15 @@ ASK_AGAIN_S = 5.0
 DEAF = (NetworkError, ProviderTimeout, RateLimited)
 
 
-def poll() -> int:
+def poll(wake: Callable[[int], int] = lambda threads: 0, go_on: Callable[[Item], None] = lambda item: None) -> int:
     """Ask one provider about its due parked calls, at most 50, up to the first that has ended; return how many.
 
     The others are left to whoever is free: to keep a result takes longer than to ask, and of those that began
     together many end together. A vendor that does not answer is asked about none of them for a while: each question
     could hold this thread to its time-out. Two queries for the round (take, write), and where it ended early more.
+
+    wake: starts up to so many threads of this process that poll too, and says how many. go_on: is given the item of
+    the call that ended.
     """
     parked = _take()
     connection.close()
@@ -59,8 +62,9 @@ def poll() -> int:
                 return place
         else:
             _write(pending)
-            _leave(parked[place:])
-            ended(one, answer)
+            _leave(parked[place:], wake)
+            if item := ended(one, answer):
+                go_on(item)
             return place
     _write(pending)
     return len(parked)
@@ -97,8 +101,8 @@ def _spare(asked: Attempt, others: Sequence[Parked], error: ProviderError) -> No
     connection.close()
 
 
-def _leave(others: Sequence[Parked]) -> None:
-    """Let calls that this round did not come to be asked about at once, by other threads or by this one later."""
+def _leave(others: Sequence[Parked], wake: Callable[[int], int]) -> None:
+    """Let calls that this round did not come to be asked about at once, by threads of this worker, else of others."""
     if others:
         with sql.cursor() as cursor:
             cursor.execute(
@@ -106,7 +110,8 @@ def _leave(others: Sequence[Parked]) -> None:
                 [[one.attempt.pk for one in others]],
             )
         connection.close()
-        queue.ring(-(-len(others) // FEW))
+        rounds = -(-len(others) // FEW)
+        queue.ring(rounds - wake(rounds))
 
 
 # What a round needs of an attempt; whoever asks for more reads it by a query.

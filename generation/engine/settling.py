@@ -16,7 +16,7 @@ from generation.claim import Claim, front_rank
 from generation.engine import closing
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone
-from generation.models import Asset, AssetKind, Attempt, EventKind, Item, Outcome, Stage
+from generation.models import Asset, AssetKind, Attempt, EventKind, Item, ItemStatus, Outcome, Stage
 from generation.plan import INTERNAL, WEIGHTS
 from generation.steps import Piece
 
@@ -59,7 +59,8 @@ class Along:
 def settle(claim: Claim, result: Result | None, *, error: str = "", along: Sequence[Along] = ()) -> None:
     """End a step, and those that were done along with it. Raises Gone.
 
-    result: None for a step that is not required and failed; `error` says why, for staff.
+    result: None for a step that is not required and failed; `error` says why, for staff. The claim's item stands at
+    the last step that was done afterwards, and QUEUED when another follows, for whoever goes on with it.
     """
     item, superseded = claim.item, []
     results = {**item.results, item.step_name: left_behind(item, result) if result else {}}
@@ -68,15 +69,14 @@ def settle(claim: Claim, result: Result | None, *, error: str = "", along: Seque
             change.record(EventKind.STEP, item.pk, step=item.step_name)
             item = one.item
             results[item.step_name] = left_behind(item, one.result) if one.result else {}
-        go_on(change, item, claim.fence, results)
+        status = go_on(change, item, claim.fence, results)
         if result:
             superseded = _drop_assets(claim.item) if item.pass_no else []
             change.add(*_assets(claim.item, result, change.now))
         change.alter(Attempt, claim.attempt_id, **_ending(result, error, change.now))
         for one in along:
             change.add(_attempt(change, claim, one), *(_assets(one.item, one.result, change.now) if one.result else ()))
-    # The claim's item stands at the last step that was done, for whoever goes on with it.
-    claim.item.step, claim.item.results = item.step, results
+    claim.item.step, claim.item.results, claim.item.status = item.step, results, status
     if superseded:
         connection.close()
         delete(superseded)
@@ -144,9 +144,9 @@ def left_behind(item: Item, result: Result) -> dict[str, Any]:
     return left
 
 
-def end_step(change: events.Change, item: Item, fence: int, left: dict[str, Any]) -> None:
+def end_step(change: events.Change, item: Item, fence: int, left: dict[str, Any]) -> ItemStatus:
     """Move an item past its current step, which leaves `left` behind: into the next one, or to success. Raises Gone."""
-    go_on(change, item, fence, {**item.results, item.step_name: left})
+    return go_on(change, item, fence, {**item.results, item.step_name: left})
 
 
 def go_on(
@@ -157,9 +157,9 @@ def go_on(
     *,
     arrows: tuple[states.Move, states.Move] = (states.ADVANCE, states.SUCCEED),
     **fields: Any,
-) -> None:
-    """Move an item past its current step with all that was left behind so far. arrows: on, and to the end. Raises
-    Gone."""
+) -> ItemStatus:
+    """Move an item past its current step with all that was left behind so far; return how it stands then. arrows: on,
+    and to the end. Raises Gone."""
     following = item.step_after(results)
     fields |= {"results": results, "lease_until": None, "hold_reason": "", "run_after": None}
     if following == len(item.steps):
@@ -167,7 +167,7 @@ def go_on(
         if not states.move(change, item.pk, arrows[1], fence=fence, **fields):
             raise Gone
         closing.item_ended(change, item)
-        return
+        return ItemStatus.SUCCEEDED
     # At the front of the next lane: what is half made is finished first.
     lane = lanes.lane_of(item.plan_of(following), 0)
     weight = max(item.weight, WEIGHTS[item.priority])
@@ -193,6 +193,7 @@ def go_on(
     if not moved:
         raise Gone
     # No bell: the thread that ends a step claims again before it goes.
+    return ItemStatus.QUEUED
 
 
 def _assets(item: Item, result: Result, now: datetime) -> list[Asset]:

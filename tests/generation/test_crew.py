@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+
 import pytest
 from django.utils import timezone
 
@@ -11,7 +14,10 @@ from generation import engine
 from generation.claim import Claim, Only
 from generation.crew import Crew
 from generation.models import Attempt, Chore, Item
-from tests.generation.support import HUGGINGFACE, fresh, submit, submit_one, take
+from generation.plan import Candidate, StepPlan
+from providers.base import Made
+from tests.generation.support import HUGGINGFACE, fresh, make_plan, submit, submit_one, take
+from tests.generation.vendor import stand_in
 from tests.simulator import Remote
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("audited")]
@@ -20,7 +26,9 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 @pytest.fixture
 def crew() -> Crew:
     """One thread's worth of it, which works in the test's own."""
-    return Crew()
+    crew = Crew()
+    crew.busy = 1
+    return crew
 
 
 def test_parked_calls_and_chores_do_not_wait_for_a_queue_that_never_empties(
@@ -90,6 +98,31 @@ def test_a_thread_that_made_a_picture_makes_its_thumbnail_before_anything_else(
     steps = list(Attempt.objects.order_by("id").values_list("item_id", "step"))
     assert steps == [(calm.pk, 0), (calm.pk, 1), (urgent[0].pk, 0)]
     assert [fresh(item).status for item in (calm, *urgent)] == ["SUCCEEDED", "SUCCEEDED"]
+
+
+def test_a_thread_goes_on_with_what_it_fetched_unless_a_better_class_waits(
+    alice: User, bob: User, vendors: Remote, crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean = Made((), Decimal("0.00015"), "verifier", extra={"has_text": False, "has_annotations": False})
+    stand_in(monkeypatch, clean, alias="provider_h")
+    verify = StepPlan("verify", "verify-image", {}, (Candidate("provider_h", "verifier"),), checks=("no-text",))
+    plan = make_plan(alice, 2, providers=[HUGGINGFACE])
+    both = engine.submit(replace(plan, items=tuple(replace(one, steps=(*one.steps, verify)) for one in plan.items)))
+    for _ in range(2):
+        engine.work(take())
+
+    def fetch_one() -> None:
+        Attempt.objects.filter(stage="ACCEPTED", ended_at=None).update(poll_at=timezone.now())
+        crew._poll()
+
+    fetch_one()
+    assert sorted(both.items.values_list("status", flat=True)) == ["SUCCEEDED", "WAITING"]
+    urgent = submit_one(bob, priority="urgent")
+    fetch_one()
+    assert sorted(both.items.values_list("status", flat=True)) == ["QUEUED", "SUCCEEDED"]
+    crew._work_while_there_is_some()
+    last = Attempt.objects.filter(item__request=both).latest("pk")
+    assert Attempt.objects.get(item=urgent).pk < last.pk
 
 
 def test_our_own_steps_are_left_to_those_who_may_take_them(alice: User, vendors: Remote, crew: Crew) -> None:

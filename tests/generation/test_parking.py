@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from config.models import User
-from generation import engine
+from generation import engine, queue
 from generation.claim import claim
 from generation.engine import fetching, polling, working
 from generation.models import Attempt, Chore, Event, Item
@@ -95,6 +95,19 @@ def test_of_many_that_end_together_each_is_left_to_whoever_is_free(alice: User, 
     assert [engine.poll() for _ in range(4)] == [1, 1, 1, 0]
     assert request.items.filter(status="SUCCEEDED").count() == 4
     assert len(vendors.calls("huggingface", "result")) == 4
+
+
+def test_for_calls_that_a_round_leaves_its_own_threads_wake_and_bells_ring_for_the_others(
+    alice: User, vendors: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(alice, 7, providers=[HUGGINGFACE])
+    work_while_due_without_asking()
+    let_all_fall_due()
+    rung: list[int] = []
+    monkeypatch.setattr(queue, "ring", rung.append)
+    woken: list[int] = []
+    engine.poll(lambda threads: woken.append(threads) or 1)
+    assert (woken, rung) == ([3], [2]), "six are left, for three rounds of two"
 
 
 def test_parked_calls_count_against_the_cap_and_asking_needs_no_room(alice: User, vendors: Remote) -> None:
