@@ -74,7 +74,7 @@ class SpelledAdmin(ModelAdmin):
             return _spell(field, times.when)
         if isinstance(field, FIGURES) and not field.choices:
             return _named(
-                _spell(field, lambda value: display_for_field(value, field, self.empty_value_display)),
+                _spell(field, lambda value: display_for_field(value, field, "")),
                 f"{name} is-number",
             )
         return None
@@ -91,7 +91,7 @@ def _spell(field: models.Field, spell: Callable[[Any], Any]) -> Spelled:
     @display(description=field.verbose_name, ordering=field.name)
     def spelled(row: Any) -> Any:
         value = getattr(row, field.name)
-        return None if value is None else spell(value)
+        return SpelledAdmin.empty_value_display if value is None else spell(value)
 
     return _named(spelled, field.name)
 

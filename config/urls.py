@@ -30,6 +30,6 @@ urlpatterns = [
     path("files/<path:key>", files.serve, name="file"),
     path("hooks/<slug:alias>/<str:token>", hooks.receive, name="hook"),
     path("app/", include("generation.dashboard.urls")),
-    path("admin/queues/", include("django_rq.urls")),
+    path("admin/queues/", include("generation.admin.bells")),
     path("admin/", admin.site.urls),
 ]

@@ -8,9 +8,13 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
+from generation.admin import bells
+
+BELLS = "django_rq:home"
+
 Group = tuple[str, tuple[tuple[str, str, str], ...]]
 
-# Title of a group -> (title, icon, admin address without `admin:`)
+# Title of a group -> (title, icon, address; without a namespace it is the admin's)
 GROUPS: tuple[Group, ...] = (
     ("", (("Desk", "space_dashboard", "index"),)),
     (
@@ -61,6 +65,7 @@ GROUPS: tuple[Group, ...] = (
             ("Audits", "fact_check", "generation_auditrun_changelist"),
             ("Bulk verbs", "stacks", "generation_bulk_changelist"),
             ("Chores", "checklist", "generation_chore_changelist"),
+            ("Bells", "notifications", BELLS),
         ),
     ),
 )
@@ -68,7 +73,7 @@ GROUPS: tuple[Group, ...] = (
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     # Some pages lie under the address of others: the longest that fits is where one is.
-    links = [reverse(f"admin:{address}") for _, entries in GROUPS for *_, address in entries]
+    links = [_link(address) for _, entries in GROUPS for *_, address in entries]
     here = max((link for link in links if request.path.startswith(link)), key=len, default="")
     return [
         {
@@ -78,8 +83,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 {
                     "title": name,
                     "icon": icon,
-                    "link": reverse(f"admin:{address}"),
-                    "active": reverse(f"admin:{address}") == here,
+                    "link": _link(address),
+                    "active": _link(address) == here,
                     "permission": _may_see(address),
                 }
                 for name, icon, address in entries
@@ -89,6 +94,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ]
 
 
+def _link(address: str) -> str:
+    return reverse(address if ":" in address else f"admin:{address}")
+
+
 def _may_see(address: str) -> Callable[[HttpRequest], bool]:
+    if address == BELLS:
+        return lambda request: request.user.has_perm(bells.VIEW)
     app, *model = address.split("_")[:2]
     return lambda request: not model or request.user.has_perm(f"{app}.view_{model[0]}")
