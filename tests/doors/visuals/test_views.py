@@ -111,6 +111,25 @@ def test_a_request_has_the_guides_columns(alices: Customer) -> None:
     }
 
 
+def test_a_retry_that_waits_is_queued_from_when_it_is_due(alices: Customer) -> None:
+    item = item_of(alices.submitted())
+    due = timezone.now() + timezone.timedelta(seconds=30)
+    for reason, queued_at in (("retry", due), ("staff", item.queued_at)):
+        Item.objects.update(status=ItemStatus.HELD, hold_reason=reason, run_after=due)
+        assert rows("SELECT queued_at FROM generation_queue") == [{"queued_at": queued_at}]
+
+
+def test_the_time_that_a_picture_took_is_the_one_that_the_door_tells(alices: Customer) -> None:
+    request_id = alices.submitted()
+    began = timezone.now().replace(microsecond=999)
+    ended = began.replace(microsecond=142_001)  # 141 whole milliseconds later, and shown 142 later
+    made = {"key": "images/a.png", "provider": "provider_d", "model": "main", "width": 1, "height": 1}
+    Item.objects.update(status=ItemStatus.SUCCEEDED, started_at=began, finished_at=ended, results={"generate": made})
+    (row,) = rows("SELECT result ->> 'generationTime' AS took FROM generation_requests")
+    told = alices.status(request_id)
+    assert (int(row["took"]), told["metadata"]["generationTime"]) == (142, 142)
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "is_in_queue"),
     [
