@@ -97,8 +97,9 @@ class Tile:
 
     @property
     def words(self) -> str:
+        """What it shows, for whoever cannot see it."""
         item = self.asset.item
-        return (item.prompt if item else "") or "Without words"
+        return (wares.words_of(item) or wares.kind_of(item) if item else "") or "Without words"
 
 
 def tiles(owner_id: UUID, base_url: str, chosen: Filter, mark: str = "", size: int = PAGE) -> Page:

@@ -11,7 +11,6 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Count, Q
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -24,15 +23,16 @@ from credits.errors import CreditsError
 from generation import exports, storage
 from generation.dashboard import orders as sending
 from generation.dashboard import pose_form
+from generation.dashboard.doors import POSES
 from generation.dashboard.pose_form import ChangeForm, PoseForm
-from generation.dashboard.views import render_page
+from generation.dashboard.shelf import Worded
+from generation.dashboard.views import render_list, render_page
 from generation.doors.poses import exporting, orders, plan, present, records
 from generation.doors.poses.library_views import LIBRARY_LIMIT, library
 from generation.doors.poses.tallies import ENDED_BADLY, tally
 from generation.doors.poses.views import ChangeThrottle, ExportThrottle, GenerateThrottle
 from generation.models import Item, ItemStatus, LibraryPose, Request, RequestStatus
 
-MOST_LISTED = 50
 T = TypeVar("T")
 
 STEPS = {
@@ -45,7 +45,7 @@ STEPS = {
 
 
 @dataclass(frozen=True)
-class Tile:
+class Tile(Worded):
     """One pose as its owner sees it. thumbnail: a link, empty while there is none."""
 
     item: Item
@@ -54,10 +54,6 @@ class Tile:
     word: str
     thumbnail: str
     fault: str
-
-    @property
-    def css(self) -> str:
-        return self.word if self.word in ("queued", "completed", "failed", "cancelled") else "in-progress"
 
 
 # --- Choosing ------------------------------------------------------------------------------------
@@ -68,9 +64,7 @@ class Tile:
 @never_cache
 def generations(request: HttpRequest) -> HttpResponse:
     """One's generations, the newest first."""
-    made = Count("items", filter=Q(items__status=ItemStatus.SUCCEEDED))
-    rows = present.generations(_owner(request).pk).annotate(made=made, asked=Count("items"))[:MOST_LISTED]
-    return render_page(request, "poses", fragment="pose_rows", rows=rows)
+    return render_list(request, "poses", POSES)
 
 
 @login_required

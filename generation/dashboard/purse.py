@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,6 +14,7 @@ from django.utils import timezone
 
 from credits import ledger
 from credits.models import Account, Entry, Kind, QuotaDay
+from generation.dashboard import shelf, wares
 from generation.models import Item, Request
 
 ENTRIES = 25
@@ -62,6 +64,17 @@ class Filter:
         return found
 
 
+_SPEAKS = re.compile(r"(Visual generation|Generation|Refund): ([a-z0-9_-]+)( failed| cancelled)?")
+
+
+def plainly(description: str) -> str:
+    """What a charge or a refund of ours says of itself, in people's words; any other text as it is."""
+    if found := _SPEAKS.fullmatch(description):
+        what, name, end = found.groups("")
+        return f"{what}: {wares.named(name)}{end}"
+    return description
+
+
 @dataclass(frozen=True)
 class Line:
     """A line of the ledger, and the request that it is about where there is one."""
@@ -72,6 +85,19 @@ class Line:
     @property
     def word(self) -> str:
         return KINDS[self.entry.kind]
+
+    @property
+    def description(self) -> str:
+        return plainly(self.entry.description)
+
+    @property
+    def moved(self) -> str:
+        """The amount with its sign."""
+        return f"{'+' if self.is_plus else '−'}{abs(self.entry.amount):,}"
+
+    @property
+    def is_plus(self) -> bool:
+        return self.entry.amount > 0
 
 
 @dataclass(frozen=True)
@@ -134,6 +160,15 @@ class Part:
     item: Item
 
     @property
+    def word(self) -> str:
+        return shelf.state_of(self.item)
+
+    @property
+    def words(self) -> str:
+        """What was made, for the line's name."""
+        return wares.words_of(self.item) or wares.kind_of(self.item) or wares.named(self.item.price_key)
+
+    @property
     def paid(self) -> int:
         return self.item.charged - self.item.refunded
 
@@ -145,6 +180,10 @@ class Receipt:
     request: Request
     parts: list[Part]
     lines: list[Line]
+
+    @property
+    def title(self) -> str:
+        return plainly(self.request.description) or "A request"
 
     @property
     def charged(self) -> int:
@@ -170,7 +209,10 @@ class Receipt:
 
 
 # Only what a receipt shows: an item's steps and results may be large.
-_SHOWN = ("id", "public_id", "request_id", "index", "prompt", "status", "price_key", "quota_day", "error_message")
+_SHOWN = (
+    *("id", "public_id", "request_id", "index", "prompt", "params", "status", "step", "price_key"),
+    *("quota_day", "error_message"),
+)
 
 
 def receipt(owner_id: UUID, request_id: UUID) -> Receipt | None:

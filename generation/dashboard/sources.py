@@ -15,6 +15,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q, QuerySet
 
 from generation import inputs, storage
+from generation.dashboard import wares
 from generation.dashboard.shelf import Page, continued, marked, thumbnails
 from generation.doors.makeit3d import uploads
 from generation.doors.makeit3d.catalogue import Kind
@@ -79,7 +80,7 @@ def keep(sent: UploadedFile, kind: Kind, owner_id: UUID) -> Asset:
 
 def words_of(asset: Asset) -> str:
     """What a file is, for whoever cannot see it."""
-    made = asset.item.prompt[:80] if asset.item else "Brought by you"
+    made = (wares.words_of(asset.item) or wares.kind_of(asset.item))[:80] if asset.item else "Added by you"
     size = f", {asset.width} × {asset.height}" if asset.width else ""
     return f"{made or 'Without words'}{size}"
 

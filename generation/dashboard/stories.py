@@ -9,7 +9,6 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.db import connection
-from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -20,19 +19,20 @@ from config.models import User
 from credits.errors import OperationUnavailable
 from generation import storage
 from generation.dashboard import orders, story_form, zips
-from generation.dashboard.views import render_page
+from generation.dashboard.doors import STORIES
+from generation.dashboard.shelf import Worded
+from generation.dashboard.views import render_list, render_page
 from generation.doors.stories import places, present, runs, serializers
 from generation.doors.stories.runs import Image, Run
 from generation.doors.stories.segments import MOST_BYTES
-from generation.models import Asset, AssetKind, ItemStatus, StorySession
+from generation.models import Asset, AssetKind, ItemStatus
 
-MOST_LISTED = 50
 # Whoever draws without a diagram knows that here.
 NO_NEWS = "DIAGRAM_MISSING"
 
 
 @dataclass(frozen=True)
-class Tile:
+class Tile(Worded):
     """One picture as its owner sees it. thumbnail: a link, empty while there is none."""
 
     image: Image
@@ -41,21 +41,13 @@ class Tile:
     asset_id: UUID | None
     fault: str
 
-    @property
-    def css(self) -> str:
-        return self.word if self.word in ("queued", "completed", "failed", "cancelled") else "in-progress"
-
 
 @login_required
 @require_safe
 @never_cache
 def stories(request: HttpRequest) -> HttpResponse:
-    """One's sessions that were started, the newest first."""
-    ended = Count("request__items", filter=Q(request__items__status__in=[ItemStatus.SUCCEEDED]))
-    mine = StorySession.objects.filter(owner=_owner(request), request__isnull=False)
-    rows = mine.select_related("request").annotate(made=ended, asked=Count("request__items"))
-    listed = rows.order_by("-request__created_at")[:MOST_LISTED]
-    return render_page(request, "stories", fragment="story_rows", rows=listed)
+    """One's stories, the newest first."""
+    return render_list(request, "stories", STORIES)
 
 
 @login_required

@@ -58,8 +58,8 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def work(request: HttpRequest) -> HttpResponse:
-    page = shelf.requests(_owner(request).pk, _base_url(request), request.GET.get("before", ""))
-    return render_page(request, "work", fragment="rows", page=page)
+    """Everything that was asked for, finished or not."""
+    return render_list(request, "work")
 
 
 @login_required
@@ -146,6 +146,12 @@ def download(request: HttpRequest, asset_id: UUID) -> HttpResponse | FileRespons
 
 
 # --- What the pages share -------------------------------------------------------------------------
+
+
+def render_list(request: HttpRequest, name: str, door: str = "") -> HttpResponse:
+    """Render a list of one's requests, of one door or of all; for htmx its rows."""
+    page = shelf.requests(_owner(request).pk, _base_url(request), request.GET.get("before", ""), door)
+    return render_page(request, name, fragment="rows", page=page)
 
 
 def render_page(

@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.
 
 PROMPT = "A lighthouse on a cliff at dawn <b>with gulls</b>"
 LONG_S, SHORT_S = 4.0, 0.3  # how long a vendor takes: to see a bar move, and to get on with the day
+IS_WHOLE = "image => image.offsetHeight <= image.closest('.frame').offsetHeight"
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def library(transactional_db: None, media: Any) -> None:
 def test_a_day_of_a_customer(alice: User, watched: Watched, simulator: Remote) -> None:
     page = watched.page
     sign_in(page, "alice")
-    expect(page.get_by_text("Nothing is being made right now")).to_be_visible()
+    expect(page.get_by_text("No pictures yet")).to_be_visible()
 
     watches_a_picture_appear(page, simulator)
     simulator.settings(delay_s=SHORT_S)
@@ -73,6 +74,7 @@ def watches_a_picture_appear(page: Any, simulator: Remote) -> None:
     assert page.evaluate("window.seen.filter((value) => value > 0).length > 1"), "the bar did not move"
     assert page.evaluate("window.seen.every((value, at, all) => !at || value > all[at - 1])")
     assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+    assert shown.evaluate(IS_WHOLE), "the picture is cut off"
     expect(page.locator(".result .state")).to_have_text("completed")
     expect(page.locator("#said")).to_have_text("The picture is ready.")
     expect(page.locator(".prompt")).to_have_text(PROMPT)
@@ -135,12 +137,12 @@ def repaints_what_a_stroke_covers(watched: Watched) -> None:
 def is_refused_and_tries_again(page: Any, simulator: Remote) -> None:
     simulator.faults("stability", "filtered")
     page.get_by_role("link", name="Make", exact=True).click()
-    page.get_by_role("link", name="Free picture").click()
+    page.get_by_role("link", name="Any picture").click()
     page.get_by_label("What should it show?").fill("A chair in a white room")
     page.get_by_label("Style").select_option("anime")
     page.get_by_role("button", name="Make it").click()
     page.wait_for_url("**/app/work/**")
-    again = page.get_by_role("link", name="Try again with the same wishes")
+    again = page.get_by_role("link", name="Edit and try again")
     again.wait_for()
     expect(page.get_by_text("Say it in other words")).to_be_visible()
     expect(page.locator(".receipt")).to_contain_text("Paid0 credits")
@@ -239,7 +241,7 @@ def reads_the_bill(page: Any) -> None:
         page.get_by_role("link", name="As a table (CSV)").click()
     assert download.value.suggested_filename == "atelier-credits.csv"
     page.get_by_role("link", name="Story images").click()
-    expect(page.get_by_role("row", name="Together")).to_contain_text("2")
+    expect(page.get_by_role("row", name="Total")).to_contain_text("2")
     expect(page.get_by_role("button", name="Print")).to_be_visible()
 
 

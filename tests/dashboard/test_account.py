@@ -23,7 +23,7 @@ from config.models import PersonalToken, User
 from credits import ledger
 from credits.models import Account
 from generation import engine
-from generation.dashboard import clients
+from generation.dashboard import clients, purse
 from generation.engine import staff
 from generation.models import Item
 from tests.pages import NASTY, finish, live_nodes, submit
@@ -61,7 +61,7 @@ def test_the_history_shows_a_kind_of_line_and_leads_to_receipts(browser: Client,
     assert f'href="{reverse("app-receipt", args=[request.pk])}"' in shown
     assert "Credits to begin with" not in shown
     assert "Credits to begin with" in page(browser, "app-credits", kind="grant")
-    assert "No such lines" in page(browser, "app-credits", kind="purchase")
+    assert "Nothing of that kind" in page(browser, "app-credits", kind="purchase")
     assert "Credits to begin with" in page(browser, "app-credits", kind="nonsense", days="-1", before="²")
 
 
@@ -130,8 +130,8 @@ def test_a_receipt_adds_up_item_by_item_and_line_by_line(browser: Client, alice:
 
     shown = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page(browser, "app-receipt", request.pk)))
     assert f"{first.public_id} 4 3 1" in shown
-    assert "Together 12 3 9" in shown
-    assert "A scratch Given back +3" in shown
+    assert "Total 12 3 9" in shown
+    assert re.search(r"A scratch Given back [\w ,:]+ \+3 ", shown)
     assert "stella" not in shown
 
 
@@ -269,3 +269,19 @@ def test_what_strangers_write_stays_text(browser: Client, alice: User) -> None:
     assert live_nodes(page(browser, "app-credits")) == []
     assert live_nodes(page(browser, "app-api")) == []
     assert live_nodes(make(browser, name=NASTY[0][:60]).text) == []
+
+
+@pytest.mark.parametrize(
+    ("description", "plain"),
+    [
+        ("Visual generation: coloring-page", "Visual generation: Colouring page"),
+        ("Visual generation: batch of 4", "Visual generation: batch of 4"),
+        ("Generation: remove-background", "Generation: Remove the background"),
+        ("Refund: visual_character_reference failed", "Refund: Character sheet failed"),
+        ("Refund: text_to_image_core cancelled", "Refund: Text to image core cancelled"),
+        ("Refund: sent to batch_1_a twice", "Refund: sent to batch_1_a twice"),
+        ("Story images: coloring-page", "Story images: coloring-page"),
+    ],
+)
+def test_the_ledgers_own_keys_are_spoken_as_people_do(description: str, plain: str) -> None:
+    assert purse.plainly(description) == plain

@@ -188,7 +188,7 @@ def test_each_failure_says_what_to_do_and_leads_back_to_the_form(browser: Client
     assert "It did not work." in page
     assert WAY_OUT.get(code, "Send it again") in page
     assert "2 credits came back to you." in page
-    again = re.search(r'href="([^"]+)">Try again with the same wishes', page)
+    again = re.search(r'href="([^"]+)">Edit and try again', page)
     assert again
     form: Any = browser.get(again[1]).context["form"]
     assert form["prompt"].value() == item.prompt

@@ -89,6 +89,15 @@ def test_an_empty_page_says_what_to_do_next(browser: Client, name: str) -> None:
     assert reverse("app-make") in page.text
 
 
+def test_whoever_has_no_credits_is_told_where_they_come_from(browser: Client, settings: Any) -> None:
+    assert "You have no credits" not in browser.get(reverse("app-home")).text
+    settings.SIGNUP_GRANT_CREDITS = 0
+    browser.force_login(User.objects.create_user("nils"))
+    assert "Whoever runs this desk can give you some." in browser.get(reverse("app-home")).text
+    total = browser.post(reverse("app-make-visual-sum"), form()).text
+    assert "1 credit too few. Whoever runs this desk can give you more." in total
+
+
 # --- Asking ---------------------------------------------------------------------------------------
 
 
