@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from config.api.errors import ApiError, FieldFault
 from credits.errors import OperationUnavailable
@@ -21,7 +21,7 @@ from generation.doors.makeit3d.catalogue import OURSELVES, Kind
 from generation.doors.makeit3d.inputs import Gathered
 from generation.doors.makeit3d.parameters import Count, Earlier, OneOf, Tier
 from generation.doors.makeit3d.serializers import Wish
-from generation.models import Asset, Attempt, ItemStatus
+from generation.models import Asset, Attempt, Item, ItemStatus
 from generation.plan import Candidate, ItemPlan, Plan, RetryPolicy, StepPlan
 from providers import registry
 
@@ -70,28 +70,27 @@ def can_have_draft(wish: Wish) -> bool:
 
 
 def draft_of(wish: Wish, owner_id: UUID, files: Gathered) -> str:
-    """The vendor's own id of the model that is to be refined; empty when it has none of it. One query at most.
+    """The vendor's own id of the model that is to be refined; empty when it has none of it, so that the file goes up.
 
-    Raises ApiError 404 when the caller names a draft that is none of theirs.
+    One query at most, two for a draft that another vendor made. Raises ApiError 404 when the caller names one that is
+    none of theirs.
     """
-    made = Attempt.objects.filter(
-        item__owner=owner_id,
-        item__door=DOOR,
-        item__status=ItemStatus.SUCCEEDED,
-        item__params__table=Kind.MODEL,
-        provider=wish.provider,
-        outcome__in=["made", "adopted"],
-    ).exclude(remote_id="")
+    finished = Item.objects.filter(owner=owner_id, door=DOOR, status=ItemStatus.SUCCEEDED, params__table=Kind.MODEL)
     named = wish.values.get(DRAFT)
     if named is None:
         item_id = files.first.item_id if files.first else None
-        found = made.filter(item=item_id).order_by("-pk").first() if item_id else None
-    else:
-        found = made.filter(_is_named(str(named))).order_by("-pk").first()
-        if found is None:
-            text = "No finished model of yours that can be refined goes by this id."
-            raise ApiError(404, "DRAFT_MODEL_NOT_FOUND", text, errors=[FieldFault(DRAFT, text, "NOT_FOUND")])
-    return found.remote_id if found else ""
+        return _remote_id(finished.filter(pk=item_id), wish.provider) if item_id else ""
+    drafts = finished.filter(_is_named(str(named)))
+    remote_id = _remote_id(drafts, wish.provider)
+    if not remote_id and not drafts.exists():
+        text = "No finished model of yours goes by this id."
+        raise ApiError(404, "DRAFT_MODEL_NOT_FOUND", text, errors=[FieldFault(DRAFT, text, "NOT_FOUND")])
+    return remote_id
+
+
+def _remote_id(items: QuerySet[Item], provider: str) -> str:
+    made = Attempt.objects.filter(item__in=items, provider=provider, outcome__in=["made", "adopted"])
+    return made.exclude(remote_id="").order_by("-pk").values_list("remote_id", flat=True).first() or ""
 
 
 def _is_named(name: str) -> Q:
@@ -99,7 +98,7 @@ def _is_named(name: str) -> Q:
         named = UUID(name)
     except ValueError:
         return Q(pk__in=[])
-    return Q(item__request=named) | Q(item__public_id=str(named))
+    return Q(request=named) | Q(public_id=str(named))
 
 
 def plan_request(wish: Wish, owner_id: UUID, files: Gathered, quote: Quote, model: str, draft: str = "") -> Plan:

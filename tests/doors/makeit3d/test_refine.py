@@ -74,13 +74,12 @@ def test_a_draft_that_the_vendor_no_longer_has_is_sent_up_again(
     assert posted(simulator)[1:] == ["/files", "/models/import", "/models/texture"]
 
 
-@pytest.mark.parametrize("what", ["still being made", "failed", "a picture", "of another provider", "a task id"])
-def test_what_is_no_finished_model_of_the_vendors_is_no_draft(alices: Customer, what: str) -> None:
+@pytest.mark.parametrize("what", ["still being made", "failed", "a picture", "a task id"])
+def test_what_is_no_finished_model_is_no_draft(alices: Customer, what: str) -> None:
     name = {
         "still being made": lambda: alices.asked("text-to-model", provider="tripo"),
         "failed": lambda: alices.asked("text-to-model", provider="tripo"),
         "a picture": lambda: alices.asked("text-to-image", provider="openai"),
-        "of another provider": lambda: alices.asked("image-to-model", provider="stability"),
         "a task id": lambda: "chair",
     }[what]()
     if what == "failed":
@@ -94,10 +93,12 @@ def test_what_is_no_finished_model_of_the_vendors_is_no_draft(alices: Customer, 
     assert alices.balance == balance
 
 
-def test_another_providers_model_is_sent_up(alices: Customer, simulator: Remote) -> None:
+@pytest.mark.parametrize("is_named", [False, True])
+def test_another_providers_model_is_sent_up(alices: Customer, simulator: Remote, is_named: bool) -> None:
     theirs = alices.asked("image-to-model", provider="stability")
     work()
-    refined = alices.asked("refine-model", input_model_asset_url=alices.status(theirs)["asset_url"])
+    named = {"draft_model_task_id": theirs} if is_named else {}
+    refined = alices.asked("refine-model", input_model_asset_url=alices.status(theirs)["asset_url"], **named)
     assert "draft_remote_id" not in inputs_of(refined)
     work()
     assert alices.status(refined)["status"] == "complete"
