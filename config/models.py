@@ -97,7 +97,7 @@ class Idempotency(models.Model):
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the canonical body")
     status = models.SmallIntegerField()
-    body = models.JSONField()
+    body = models.TextField(help_text="JSON as it was answered, its fields in their order")
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     class Meta:

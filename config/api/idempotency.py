@@ -38,7 +38,7 @@ _LOOKED = (
 )
 _KEEP = """
 INSERT INTO config_idempotency AS stored (owner_id, method, path, key, fingerprint, status, body, created_at)
-VALUES (%(owner)s, %(method)s, %(path)s, %(key)s, %(fingerprint)s, %(status)s, %(body)s::jsonb, now())
+VALUES (%(owner)s, %(method)s, %(path)s, %(key)s, %(fingerprint)s, %(status)s, %(body)s, now())
 ON CONFLICT (owner_id, method, path, key) DO UPDATE
    SET fingerprint = excluded.fingerprint, status = excluded.status, body = excluded.body,
        created_at = excluded.created_at

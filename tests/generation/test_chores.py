@@ -155,7 +155,7 @@ def test_prune_clears_what_is_past_its_time_and_keeps_what_belongs_to_someone(
              "active_requests"), 0)
     )  # fmt: skip
     AuditRun.objects.create(at=old)
-    Idempotency.objects.create(owner=alice, method="POST", path="/", key="1", fingerprint="", status=202, body={})
+    Idempotency.objects.create(owner=alice, method="POST", path="/", key="1", fingerprint="", status=202, body="{}")
     Idempotency.objects.update(created_at=timezone.now() - timedelta(hours=25))
     make_old(media)
     assert prune.prune() == {

@@ -53,8 +53,9 @@ def history(alice: User, stella: User) -> None:
     engine.pause("provider_c_refine", actor="stella", reason="because")
     StaffAct.objects.create(actor=stella, verb="pause", subject="lane:provider_c_refine", outcome={})
     Price.objects.create(operation_key="for_one_alone", provider="provider_b", credits_cost=1)
+    answer = '{"provider": "provider_d"}'
     Idempotency.objects.create(
-        owner=alice, method="POST", path="/", key="k" * 8, fingerprint="", status=200, body={"provider": "provider_d"}
+        owner=alice, method="POST", path="/", key="k" * 8, fingerprint="", status=200, body=answer
     )
 
 
