@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.forms.models import ModelChoiceIterator
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -18,6 +21,7 @@ from generation.models import Avatar, LibraryPose, PoseCategory, PoseWish
 from generation.models.library import WishStatus
 
 ANSWER = "generation.change_posewish"
+NEWEST = 10
 
 
 class CaredFor(ReadOnlyAdmin):
@@ -147,8 +151,31 @@ class NotesForm(ReasonForm):
         self.fields["reason"].label = "Notes"
 
 
+class _NewestFirst(ModelChoiceIterator):
+    """What a wish came to has mostly just been added: the newest stand above all others, which go by category."""
+
+    def __iter__(self) -> Iterator[Any]:
+        poses = list(self.queryset.select_related("category").order_by("category__display_order", "category", "name"))
+        yield "", "Choose a pose"
+        yield "Added last", [self.choice(pose) for pose in sorted(poses, key=_age)[:NEWEST]]
+        for category, among in groupby(poses, key=lambda pose: pose.category):
+            yield category.display_name, [self.choice(pose) for pose in among]
+
+
+def _age(pose: LibraryPose) -> float:
+    return -pose.created_at.timestamp()
+
+
+class PoseChoice(forms.ModelChoiceField):
+    iterator = _NewestFirst
+
+
 class CompleteForm(NotesForm):
-    pose = forms.ModelChoiceField(LibraryPose.objects.order_by("name"), widget=Choice, help_text="What came of it")
+    pose = PoseChoice(
+        LibraryPose.objects.filter(is_public=True),
+        widget=Choice,
+        help_text="What came of it; customers have to be able to see it",
+    )
     field_order = ("pose", "reason")
 
     def clean_pose(self) -> str:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from config.models import StaffAct, User
 from generation import chores, storage
+from generation.admin.library import CompleteForm
 from generation.models import (
     AuditRun,
     Avatar,
@@ -114,6 +115,15 @@ def test_a_wish_is_completed_by_a_pose(staff: Client, alice: User, pose: Library
     wish.refresh_from_db()
     assert (wish.status, wish.completed_pose) == ("completed", pose)
     assert do(staff, wish, "reject") == ["0 rejected, 1 was answered before."]
+
+
+def test_of_the_library_the_newest_are_offered_first_and_hidden_ones_not(pose: LibraryPose) -> None:
+    yoga = PoseCategory.objects.create(name="yoga", display_name="Yoga", slug="yoga", display_order=1)
+    newer = make_pose(yoga, "Zigzag")
+    LibraryPose.objects.filter(pk=make_pose(yoga, "Hidden").pk).update(is_public=False)
+    _, *groups = CompleteForm().fields["pose"].choices
+    told = [(name, [words for _, words in among]) for name, among in groups]
+    assert told == [("Added last", [newer.name, pose.name]), ("Standing", [pose.name]), ("Yoga", [newer.name])]
 
 
 def test_answering_wishes_needs_the_permission(client: Client, sam: User, alice: User) -> None:
