@@ -6,7 +6,7 @@ Vendors retire models every few months, so every id and host is a setting. In ea
     MODELS        model key -> the vendor's own id or path
     TIMEOUT_S     the longest one call may take
     WINDOW        (requests, seconds), or several such pairs, shared by all workers; 0 requests is no limit
-    POLL_S        how often a parked call is asked about; POLL_SOONEST_S how soon, while it is young
+    POLL_S        how often a parked call is asked about; POLL_SOONEST_S how soon, at the least
     RESULT_HOSTS  where result links may lead
     …_USD         prices with the month in which they were read
 """
@@ -147,7 +147,7 @@ REPLICATE: dict[str, Any] = {
     "TIMEOUT_S": env.number("REPLICATE_TIMEOUT_S", 60.0),
     "WINDOW": (env.integer("REPLICATE_REQUESTS_PER_MINUTE", 600, low=0), 60.0),
     "POLL_S": env.number("REPLICATE_POLL_S", 2.0),
-    "POLL_SOONEST_S": env.number("REPLICATE_POLL_SOONEST_S", 0.25),
+    "POLL_SOONEST_S": env.number("REPLICATE_POLL_SOONEST_S", 0.1),
     # After this the vendor stops a call by itself, so that one we gave up is not billed on; 0 lets it run.
     "CANCEL_AFTER_S": env.integer("REPLICATE_CANCEL_AFTER_S", 1800, low=0),
     "RESULT_HOSTS": env.words("REPLICATE_RESULT_HOSTS", ["replicate.delivery", "*.replicate.delivery"]),

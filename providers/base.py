@@ -76,20 +76,14 @@ class Pending:
 
     When a remote id holds several words, the last is the one by which the vendor's webhooks name the call.
     A vendor's progress may fall; who shows it keeps the highest.
-    soonest_s: a vendor that may be asked sooner than every `poll_after_s` while a call is young: then, and after a
-    quarter of the time that the call has taken so far, so that quick models are not slowed down by a pace for slow
-    ones.
+    soonest_s: of a vendor that may be asked sooner than every `poll_after_s`: never sooner than that, and when such
+    calls usually end, so that quick models are not slowed down by a pace for slow ones.
     """
 
     remote_id: str
     poll_after_s: float
     progress: int | None = None
     soonest_s: float | None = None
-
-    @property
-    def first_poll_s(self) -> float:
-        """After how many seconds a call that was just accepted is asked about."""
-        return self.poll_after_s if self.soonest_s is None else min(self.soonest_s, self.poll_after_s)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ was fetched: whoever takes it back from a dead holder has it asked about again.
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from django.utils import timezone
 
 from generation import events, lanes, states
 from generation.claim import Claim
-from generation.engine import closing, judging, stumbling
+from generation.engine import closing, judging, pace, stumbling
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone, end_attempt
 from generation.engine.keeping import park
@@ -34,10 +35,20 @@ ROUND_S = 60
 
 @dataclass(frozen=True)
 class Parked:
-    """An attempt left at its vendor, with what is needed to ask about it."""
+    """An attempt left at its vendor, with what is needed to ask about it. since: when it was accepted, monotonic."""
 
     attempt: Attempt
     item: Item
+    since: float
+
+    @property
+    def kind(self) -> pace.Kind:
+        return self.attempt.provider, self.attempt.operation, self.attempt.model
+
+    @property
+    def age_s(self) -> float:
+        """How long it has been there."""
+        return time.monotonic() - self.since
 
     @property
     def is_over(self) -> bool:
@@ -49,6 +60,7 @@ def ended(one: Parked, answer: Made | Ready | ProviderError) -> Item | None:
     """Fetch the item back into RUNNING, once, and go on as if the call had just returned; return it as it stands then,
     None when it is somebody else's. A call that is given up while it is at its vendor is cancelled there, so that two
     are not paid for."""
+    took_s = one.age_s
     is_still_there = isinstance(answer, ProviderError) and answer.ask_again is True
     claim = fetch(one, goes_on=isinstance(answer, Ready), gives_up=is_still_there)
     if claim is None:
@@ -60,6 +72,7 @@ def ended(one: Parked, answer: Made | Ready | ProviderError) -> Item | None:
         if isinstance(answer, Ready):
             _next_call(one, claim, answer)
         else:
+            pace.learn(one.kind, took_s)
             judging.take(claim, answer)
     except ProviderError as error:
         stumbling.stumble(claim, error)

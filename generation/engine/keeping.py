@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 from config.api import sql
 from generation import events, images, lanes, meshes, states, storage
 from generation.claim import Claim
-from generation.engine import closing
+from generation.engine import closing, pace
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone, end_attempt
 from generation.engine.settling import PREVIEW, Along, Result, delete, left_behind, settle
@@ -245,6 +245,11 @@ def late(claim: Claim, cost_usd: Decimal, keys: Iterable[str] = ()) -> None:
         delete(keys)
 
 
+def _kind(item: Item) -> pace.Kind:
+    candidate = item.step_plan.candidates[item.candidate]
+    return candidate.provider, item.step_plan.operation, candidate.model
+
+
 @survives_restart
 def park(claim: Claim, pending: Pending) -> None:
     """Leave a call at its vendor and free the thread. The remote id is all it takes to find it again.
@@ -257,7 +262,7 @@ def park(claim: Claim, pending: Pending) -> None:
             "stage": Stage.ACCEPTED,
             "remote_id": pending.remote_id,
             "accepted_at": change.now,
-            "poll_at": change.now + timedelta(seconds=pending.first_poll_s),
+            "poll_at": change.now + timedelta(seconds=pace.next_s(_kind(item), 0.0, pending)),
             "park_until": change.now + timedelta(seconds=plan.park_s),
         }
         # One that is accepted already was parked by this very change, whose confirmation was lost.

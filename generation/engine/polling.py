@@ -7,6 +7,7 @@ paid for. Webhooks only set `poll_at` to now, so a forged, early, duplicate or l
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
@@ -16,7 +17,7 @@ from django.utils import timezone
 
 from config.api import sql
 from generation import events, lanes, queue
-from generation.engine import stumbling
+from generation.engine import pace, stumbling
 from generation.engine.fetching import ROUND_S, Parked, call_of, ended
 from generation.models import Attempt, EventKind, Item, Stage, rows
 from providers import registry
@@ -28,8 +29,6 @@ log = logging.getLogger(__name__)
 MOST_PER_ROUND = 50
 # Calls that began together end together: for so long after one has ended a round takes few, for many threads to take.
 BURST_S, FEW = 1.0, 2
-# A young call is asked about again after this share of the time that it has taken so far (`Pending.soonest_s`).
-YOUNG = 0.25
 # How long a question that failed waits, when the vendor does not say.
 ASK_AGAIN_S = 5.0
 # Errors of a question after which the vendor's other parked calls need not be asked about either.
@@ -133,9 +132,10 @@ WITH due AS MATERIALIZED (
 ), taken AS (
     UPDATE generation_attempt a SET poll_at = statement_timestamp() + %(round_s)s * interval '1 second'
     FROM due WHERE a.id = due.id
-    RETURNING {", ".join(f"a.{name}" for name in _ASKED)}
+    RETURNING {", ".join(f"a.{name}" for name in _ASKED)}, a.accepted_at
 )
-SELECT {", ".join(f"taken.{name}" for name in _ASKED)}, {rows.columns_of(Item, "i")}
+SELECT {", ".join(f"taken.{name}" for name in _ASKED)}, {rows.columns_of(Item, "i")},
+       extract(epoch FROM clock_timestamp() - taken.accepted_at)::float8 AS age_s
 FROM taken JOIN generation_item i ON i.id = taken.item_id ORDER BY taken.id
 """  # noqa: S608 no value
 
@@ -147,14 +147,18 @@ def _take() -> list[Parked]:
         cursor.execute(_TAKE, {"most": MOST_PER_ROUND, "few": FEW, "burst_s": BURST_S, "round_s": ROUND_S})
         found = cursor.fetchall()
         columns = [column.name for column in cursor.description] if found else []
-    return [Parked(rows.read(Attempt, _ASKED, row), rows.read(Item, columns, row, after=len(_ASKED))) for row in found]
+    now = time.monotonic()
+    return [
+        Parked(rows.read(Attempt, _ASKED, row), rows.read(Item, columns, row, after=len(_ASKED)), now - row[-1])
+        for row in found
+    ]
 
 
 # Whose progress moves is locked first: requests, then items, in order of id, as everywhere; attempts come after them.
 _WRITE = """
 WITH news AS MATERIALIZED (
-    SELECT * FROM unnest(%(attempts)s::bigint[], %(soonest)s::float8[], %(waits)s::float8[], %(progress)s::int[])
-         AS n(attempt, soonest_s, wait_s, progress)
+    SELECT * FROM unnest(%(attempts)s::bigint[], %(waits)s::float8[], %(progress)s::int[])
+         AS n(attempt, wait_s, progress)
 ), moving AS MATERIALIZED (
     SELECT i.id, i.request_id FROM news n JOIN generation_attempt a ON a.id = n.attempt
     JOIN generation_item i ON i.id = a.item_id WHERE i.status = 'WAITING' AND i.progress < n.progress
@@ -166,8 +170,6 @@ WITH news AS MATERIALIZED (
 ), polled AS (
     UPDATE generation_attempt a
     SET poll_at = LEAST(clock_timestamp() + n.wait_s * interval '1 second',
-                        clock_timestamp() + GREATEST(n.soonest_s * interval '1 second',
-                                                     (clock_timestamp() - a.accepted_at) * %(share)s),
                         GREATEST(a.park_until, clock_timestamp() + interval '1 second')),
         progress = n.progress
     FROM news n CROSS JOIN (SELECT count(*) FROM stopped) AS first
@@ -203,8 +205,7 @@ def _write(pending: Mapping[int, tuple[Parked, Pending]]) -> None:
     news = [
         (
             attempt_id,
-            answer.first_poll_s,
-            answer.poll_after_s,
+            pace.next_s(one.kind, one.age_s, answer),
             one.item.progress_at(one.attempt.step, answer.progress or 0),
         )
         for attempt_id, (one, answer) in pending.items()
@@ -214,10 +215,8 @@ def _write(pending: Mapping[int, tuple[Parked, Pending]]) -> None:
             _WRITE,
             {
                 "attempts": [one[0] for one in news],
-                "soonest": [one[1] for one in news],
-                "waits": [one[2] for one in news],
-                "share": YOUNG,
-                "progress": [one[3] for one in news],
+                "waits": [one[1] for one in news],
+                "progress": [one[2] for one in news],
                 "kind": EventKind.PROGRESS,
             },
         )

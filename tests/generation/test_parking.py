@@ -14,7 +14,7 @@ from django.utils import timezone
 from config.models import User
 from generation import engine, queue
 from generation.claim import claim
-from generation.engine import fetching, polling, working
+from generation.engine import fetching, pace, polling, working
 from generation.models import Attempt, Chore, Event, Item
 from providers import registry
 from providers.base import Call, Made, Pending
@@ -331,9 +331,15 @@ def test_a_key_that_is_away_for_a_moment_loses_no_parked_call(
     assert len(vendors.calls("huggingface", "submit")) == 1
 
 
-@pytest.mark.parametrize(("age_s", "wait_s"), [(0, 0.25), (2, 0.5), (30, 2.0)])
-def test_a_young_call_is_asked_about_sooner(parked: Item, monkeypatch: Any, age_s: float, wait_s: float) -> None:
-    answer = Pending(Attempt.objects.get().remote_id, poll_after_s=2.0, soonest_s=0.25)
+@pytest.mark.parametrize(
+    ("usual_s", "age_s", "wait_s"),
+    [(None, 0, 0.1), (None, 2, 0.5), (None, 30, 2.0), (1.0, 0, 0.95), (1.0, 0.9, 0.1), (20.0, 2, 2.0), (20.0, 18, 1.8)],
+)
+def test_a_call_is_asked_about_when_its_kind_usually_ends(
+    parked: Item, monkeypatch: pytest.MonkeyPatch, usual_s: float | None, age_s: float, wait_s: float
+) -> None:
+    answer = Pending(Attempt.objects.get().remote_id, poll_after_s=2.0, soonest_s=0.1)
+    monkeypatch.setattr(pace, "usual_s", lambda kind: usual_s)
     monkeypatch.setattr(type(registry.adapter(HUGGINGFACE)), "poll", lambda *_: answer)
     Attempt.objects.update(accepted_at=timezone.now() - timedelta(seconds=age_s))
     ask_now()
@@ -343,6 +349,21 @@ def test_a_young_call_is_asked_about_sooner(parked: Item, monkeypatch: Any, age_
     engine.cancel(parked.request_id)
     monkeypatch.undo()
     work_until_quiet()
+
+
+def test_how_long_a_kind_takes_is_learned_from_what_was_fetched(alice: User, vendors: Remote) -> None:
+    pace._took.clear()
+    submit(alice, 3, providers=[HUGGINGFACE])
+    work_while_due_without_asking()
+    kinds = {(one.provider, one.operation, one.model) for one in Attempt.objects.all()}
+    ages = iter([7, 5, 6])
+    for attempt in Attempt.objects.order_by("pk"):
+        Attempt.objects.filter(pk=attempt.pk).update(accepted_at=timezone.now() - timedelta(seconds=next(ages)))
+    let_all_fall_due()
+    work_until_quiet()
+    (kind,) = kinds
+    assert pace.usual_s(kind) == pytest.approx(5, abs=1), "the quickest of the last ones"
+    assert pace.usual_s(("provider_x", *kind[1:])) is None
 
 
 def test_the_last_question_comes_when_the_time_is_up(parked: Item, vendors: Remote) -> None:
