@@ -11,7 +11,9 @@ from django.contrib.auth.models import Group
 from django.http import HttpRequest
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.views import ChangeList
 
+from config import spelling, subjects
 from config.api import personal
 from config.approvals import ApprovalAdmin as ApprovalAdmin
 from config.columns import SpelledAdmin
@@ -93,13 +95,27 @@ class PersonalTokenAdmin(VerbAdmin):
         return f"{row} of {row.owner}"
 
 
+class NamedSubjects(ChangeList):
+    """A page of rows whose subjects are named together: a query per kind, not per row."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        rows: list[Any] = list(self.result_list)
+        names = subjects.named(row.subject for row in rows)
+        for row in rows:
+            row.named = names[row.subject]
+        self.result_list = rows
+
+
 @admin.register(StaffAct)
 class StaffActAdmin(ReadOnlyAdmin):
     """Who did what, when and why. Written by the verbs, changed by nobody."""
 
     empty_words = "Verbs such as cancel, retry and refund are written down here."
 
-    list_display = ("at", "actor", "verb", "subject", "reason", "came_of_it")
+    list_display = ("at", "actor", "verb", "about", "reason", "came_of_it")
+    fields = ("at", "actor", "verb", "about", "reason", "outcome")
+    readonly_fields = ("about",)
     list_filter = ("verb", StaffFilter, ("at", DaysFilter))
     list_filter_submit = True
     list_select_related = ("actor",)
@@ -107,6 +123,13 @@ class StaffActAdmin(ReadOnlyAdmin):
     search_help_text = "A subject (request:…, item:…, lane:…) or the name of a member of staff, in full"
     ordering = ("-at",)
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[NamedSubjects]:
+        return NamedSubjects
+
+    @display(description="About")
+    def about(self, row: Any) -> str:
+        return getattr(row, "named", None) or subjects.linked(row.subject)
+
     @display(description="Outcome")
     def came_of_it(self, row: StaffAct) -> str:
-        return ", ".join(f"{name} {value}" for name, value in row.outcome.items() if value and name != "form")
+        return spelling.said(row.outcome)

@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.decorators import display
 
+from config import subjects
 from config.models import Approval
 from config.staff import Order, Outcome, Refused, Verb, VerbAdmin, act
 
@@ -98,15 +99,19 @@ class ApprovalAdmin(VerbAdmin):
         "reason",
         ("asked_by", "asked_at"),
         ("decided_by", "decided_at"),
-        "subject",
+        "about",
     )
-    readonly_fields = ("state",)
+    readonly_fields = ("state", "about")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Approval]:
         return super().get_queryset(request).select_related("asked_by", "decided_by")
 
     def describe(self, row: Any) -> str:
         return f"{row.verb}: {row.described} · {row.credits} credits · asked by {row.asked_by}: {row.reason}"
+
+    @display(description="About")
+    def about(self, row: Approval) -> str:
+        return subjects.linked(row.subject)
 
     @display(description="State", label={"waits": "warning", "approved": "success", "declined": "danger"})
     def state(self, row: Approval) -> str:

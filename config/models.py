@@ -124,7 +124,7 @@ class StaffAct(models.Model):
         ordering = ["-at"]
 
     def __str__(self) -> str:
-        return f"{self.verb} {self.subject}"
+        return f"{self.verb} by {self.actor}"
 
 
 class Approval(models.Model):

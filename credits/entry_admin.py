@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from unfold.decorators import display
 
+from config import subjects
 from config.columns import figure
 from config.filters import DaysFilter
 from config.staff import ReadOnlyAdmin, note
@@ -53,6 +54,15 @@ class EntryAdmin(ReadOnlyAdmin):
     search_help_text = "A customer's name, a subject or a reference, in full"
     ordering = ("-pk",)
     change_list_template = "admin/entries.html"
+    fields = (
+        *("created_at", "account", "kind", "amount", "balance_after", "description", "about", "operation_key"),
+        *("cost_usd", "actor", "seq", "reference", "metadata"),
+    )
+    readonly_fields = ("about",)
+
+    @display(description="About")
+    def about(self, row: Entry) -> str:
+        return subjects.linked(row.subject) if row.subject else "–"
 
     @display(description="Customer")
     def account_owner(self, row: Entry) -> str:

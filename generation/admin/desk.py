@@ -14,6 +14,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 
+from config import subjects
 from config.models import Approval, StaffAct
 from generation.admin import charts
 from generation.admin.names import provider_name
@@ -42,7 +43,7 @@ def badge(request: HttpRequest) -> list[str] | None:
 def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add the Desk's figures to the front page."""
     now, tick = timezone.now(), totals.read()
-    lanes = Lane.objects.in_bulk()
+    lanes, acts = Lane.objects.in_bulk(), list(StaffAct.objects.select_related("actor").order_by("-at")[:6])
     return {
         **context,
         "title": "Desk",
@@ -64,7 +65,8 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "week": [{**one, "date": date.fromisoformat(one["day"])} for one in tick["week"]],
         "audit": AuditRun.objects.order_by("-at").first(),
         "approvals": Approval.objects.filter(decided_at=None).count(),
-        "acts": list(StaffAct.objects.select_related("actor").order_by("-at")[:6]),
+        "acts": acts,
+        "subjects": subjects.named(act.subject for act in acts),
     }
 
 

@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
+from config import spelling
 from config.columns import figure
 from config.staff import ReadOnlyAdmin, note
 from generation import audit, queue, storage
@@ -80,12 +81,16 @@ class AssetAdmin(ReadOnlyAdmin):
     """Each picture by its own thumbnail: the stored file is read by the browser, not by this page."""
 
     list_display = ("preview", "kind", "item", "owner", "pixels", "size", "created_at")
-    list_display_links = ("kind",)
+    list_display_links = ("preview", "kind")
     list_filter = ("kind",)
     list_select_related = ("item", "owner")
     search_fields = ("=item__public_id", "=owner__username")
     search_help_text = "An item's id or a customer's name, in full"
     ordering = ("-created_at",)
+    fields = (
+        *("picture", "kind", "owner", "request", "item", "step", "name", "key", "content_type", "size_bytes"),
+        *("width", "height", "sha256", "created_at"),
+    )
     readonly_fields = ("picture",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Asset]:
@@ -108,7 +113,7 @@ class AssetAdmin(ReadOnlyAdmin):
     @display(description="Size", ordering="size_bytes")
     @figure
     def size(self, row: Asset) -> str:
-        return f"{row.size_bytes / 1024:.0f} KB"
+        return spelling.size(row.size_bytes)
 
 
 def _image(key: str, css_class: str) -> SafeString:

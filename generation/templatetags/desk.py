@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config import times
+from config import spelling, times
 from generation.live.totals import span
 from generation.models import Attempt
 
@@ -64,9 +64,14 @@ def lasting(moment: datetime | None) -> SafeString | str:
 
 
 @register.filter
+def plainly(text: str) -> str:
+    return spelling.plainly(text)
+
+
+@register.filter
 def usd(cost: Decimal | None) -> str:
     """A provider's cost, which is never mixed with credits."""
-    return f"${cost.normalize():f}" if cost else "–"
+    return spelling.usd(cost)
 
 
 @register.filter
@@ -86,8 +91,5 @@ def came_of(attempt: Attempt) -> str:
 
 @register.filter
 def said(data: Mapping[str, Any]) -> str:
-    """An event's or act's data: `code TIMEOUT, refunded 2`. A form's one-time key says nothing to people."""
-    shown = {
-        name: value for name, value in data.items() if name != "form" and value not in (None, "", [], {}, False, 0)
-    }
-    return ", ".join(f"{name} {value}" for name, value in shown.items())
+    """An event's or act's data in one line: `code TIMEOUT, refunded 2`."""
+    return spelling.said(data)

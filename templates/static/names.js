@@ -30,18 +30,9 @@ function label() {
   }
 }
 
-// Lists have cells that say so by themselves, in the words of the table: here they begin as the column's heading does.
-function begin() {
-  for (const cell of document.querySelectorAll("#result_list [data-label]")) {
-    const { label } = cell.dataset;
-    cell.dataset.label = label.charAt(0).toUpperCase() + label.slice(1);
-  }
-}
-
 function look() {
   hush();
   label();
-  begin();
 }
 
 look();

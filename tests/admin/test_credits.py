@@ -137,7 +137,7 @@ def test_a_price_is_set_with_a_reason_and_its_history_stands_beside_it(staff: Cl
     assert price.credits_cost == 9
     assert StaffAct.objects.get().outcome == {"credits_cost": f"{was} → 9"}
     page = staff.get(reverse("admin:credits_price_change", args=[price.pk])).text
-    assert f"credits_cost {was} → 9" in page
+    assert f"credits cost {was} → 9" in page
     assert "They charge &lt;more&gt;" in page
 
 

@@ -33,6 +33,13 @@ def test_models_pictures_and_verbs_stand_beside_their_item(staff: Client, alice:
     assert f"{reverse('admin:generation_item_verb', args=['cancel'])}?row={item.pk}" not in page
 
 
+def test_an_items_receipt_says_what_its_customer_paid_in_the_end(staff: Client, alice: User) -> None:
+    item = finish(submit(alice)).items.get()
+    engine.refund(item.pk, 1, reason="a present", actor="stella", form_key="form")
+    page = staff.get(reverse("admin:generation_item_change", args=[item.pk]))
+    assert page.context["story"].paid == item.charged - 1
+
+
 def test_the_desk_reads_right_without_javascript(staff: Client, alice: User) -> None:
     submit(alice, 3, priority="urgent")
     engine.pause("provider_d", actor="stella", reason="they are down")
