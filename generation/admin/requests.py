@@ -13,16 +13,17 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.decorators import display
 
-from config.columns import figure
+from config.columns import figure, link
 from config.models import User
 from config.staff import Verb, VerbAdmin
 from config.times import when_in_full
 from generation.admin import story
 from generation.admin.filters import DoorFilter, LaneFilter, PriorityFilter, QuarantineFilter
-from generation.admin.names import ITEM_COLOURS, REQUEST_COLOURS, provider_name
+from generation.admin.names import ITEM_COLOURS, REQUEST_COLOURS, SEE_NAMES, provider_name
 from generation.admin.queue_pages import QueuePages
 from generation.admin.verbs import ITEM_VERBS, REQUEST_VERBS
 from generation.models import HoldReason, Item, ItemStatus, Request
+from generation.templatetags.desk import state_label
 from providers.models import Lane
 
 _sums = (
@@ -77,7 +78,7 @@ class StoryAdmin(VerbAdmin):
                 "story": told,
                 "facts": self.facts_of(row),
                 "names": {alias: provider_name(alias, request.user) for alias in names},
-                "item_colours": ITEM_COLOURS,
+                "sees_details": request.user.has_perm(SEE_NAMES),
             }
         return super().change_view(request, object_id, form_url, context)
 
@@ -115,14 +116,14 @@ class RequestAdmin(StoryAdmin):
 
     def facts_of(self, row: Any) -> dict[str, Any]:
         return {
-            "State": row.get_status_display(),
-            "Customer": row.owner,
+            "State": state_label(row.get_status_display()),
+            "Customer": link(row.owner),
             "What": row.description,
             "Items done": self.items_done(row),
             "Credits": self.credits(row),
             "Door": row.door,
             "Group": row.group,
-            "Round": row.round,
+            "Round": row.round or "",
             "Asked for": when_in_full(row.created_at),
             "Started": when_in_full(row.started_at),
             "Ended": when_in_full(row.finished_at),
@@ -186,15 +187,16 @@ class ItemAdmin(QueuePages, StoryAdmin):
 
     def facts_of(self, row: Any) -> dict[str, Any]:
         return {
-            "State": row.get_status_display(),
-            "Why here": self.why(row),
-            "Customer": row.owner,
-            "Request": row.request,
+            "State": state_label(row.get_status_display()),
+            "Why here": "" if row.is_final else self.why(row),
+            "Customer": link(row.owner),
+            "Request": link(row.request),
             "Priority": self.urgency(row),
             "Lane": row.lane,
-            "Starts, losses": f"{row.starts}, {row.losses}",
+            "Starts": row.starts,
+            "Losses": row.losses or "",
             "Fence": row.fence,
-            "Charged": f"{row.charged}, given back {row.refunded}, kept by rule {row.kept}",
+            "Credits": _credits(row),
             "Error": f"{row.error_code} {row.error_message}".strip(),
             "Quarantined": when_in_full(row.quarantined_at),
             "Queued": when_in_full(row.queued_at),
@@ -224,6 +226,11 @@ class ItemAdmin(QueuePages, StoryAdmin):
     @figure
     def percent(self, row: Item) -> str:
         return f"{row.progress} %"
+
+
+def _credits(item: Item) -> str:
+    more = {"given back": item.refunded, "kept by its door's rule": item.kept}
+    return ", ".join([str(item.charged), *(f"{count} {words}" for words, count in more.items() if count)])
 
 
 def _why(item: Item, lane: dict[str, Any]) -> str:

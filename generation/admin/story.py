@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -88,7 +88,8 @@ def of_request(request: Request, base_url: str) -> Story:
 
 def of_item(item: Item, base_url: str) -> Story:
     """Tell one item's story. The charge is its request's, so its receipt shows what was given back."""
-    return _story([item], 1, Event.objects.filter(item=item), f"item:{item.pk}", base_url)
+    told = _story([item], 1, Event.objects.filter(item=item), f"item:{item.pk}", base_url)
+    return replace(told, paid=item.charged - item.refunded)
 
 
 def _story(
