@@ -55,7 +55,7 @@ def read_object(body: bytes, *, any_text: bool = False) -> dict[str, Any]:
     # so that most bodies are not walked at all.
     if body.count(b"[") + body.count(b"{") > DEEPEST and _is_deeper(value, DEEPEST):
         raise _malformed(f"The body is nested deeper than {DEEPEST} levels.")
-    if not any_text and b"\\u" in body and not _is_storable(value):
+    if not any_text and b"\\u" in body and not is_storable(value):
         raise _malformed("The body holds a character that no text may hold: NUL, or half of a surrogate pair.")
     return value
 
@@ -101,7 +101,8 @@ def _is_deeper(value: Any, most: int) -> bool:
     return True
 
 
-def _is_storable(value: Any) -> bool:
+def is_storable(value: Any) -> bool:
+    """Can a row hold all texts of a value? None holds NUL, or half of a surrogate pair."""
     text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode("utf-8")

@@ -13,6 +13,7 @@ from typing import Any
 from rest_framework import serializers
 
 from config.api.fields import Choice, Text, Whole
+from config.api.parsers import is_storable
 from generation.doors.visuals import plan
 from generation.doors.visuals.plan import Wish
 from generation.plan import WEIGHTS
@@ -69,6 +70,7 @@ class Metadata(serializers.Serializer[Any]):
 
     default_error_messages = {
         "invalid": "Must be an object.",
+        "unstorable": "Must not hold NUL, or half of a surrogate pair.",
         "too_large": f"Must be at most {METADATA_BYTES} bytes as JSON.",
     }
 
@@ -105,11 +107,13 @@ class Metadata(serializers.Serializer[Any]):
             self.fail("too_large")
         checked = super().to_internal_value(data)
         others = {key: value for key, value in data.items() if key not in self.fields}
+        if others and not is_storable(others):
+            self.fail("unstorable")
         return {**others, **{key: value for key, value in checked.items() if value is not None}}
 
 
 def _json_bytes(value: Mapping[str, Any]) -> int:
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass"))
 
 
 class Submit(serializers.Serializer[Any]):

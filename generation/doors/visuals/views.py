@@ -42,6 +42,7 @@ class VisualThrottle(UserWindowThrottle):
 
 
 class VisualView(RateHeaders, APIView):
+    judges_all_text = True
     throttle_classes = (VisualThrottle,)
 
 

@@ -126,6 +126,18 @@ def test_unknown_fields_are_ignored_and_unknown_metadata_is_kept(alices: Custome
     assert item_of(request_id).params["metadata"] == {"session": {"tab": 2}, "note": None}
 
 
+def test_what_no_row_can_hold_is_a_fault_of_its_field(alices: Customer) -> None:
+    entry = {"type": "cover\0", "prompt": "A friendly \ud800 dragon", "projectId": "a\0b", "pageId": "\udfff"}
+    odd = {"imageStyle": "\0", "provider": "a\0"}
+    answer = alices.batch({**entry, "metadata": odd}, {"metadata": {"deep": [{"\0": 1}]}})
+    fields = {fault["field"] for fault in answer.json()["errors"]}
+    faults = {*entry, "metadata.imageStyle", "metadata.provider"}
+    assert (answer.status_code, answer.json()["code"]) == (400, "VALIDATION_ERROR")
+    assert fields == {*(f"requests[0].{name}" for name in faults), "requests[1].metadata"}
+    assert_nothing_happened(alices)
+    assert alices.submit(note="\0 is in none of our fields").status_code == 200
+
+
 @pytest.mark.parametrize("absent", [{"metadata": None}, {"priority": None}, {"projectId": None, "pageId": None}])
 def test_null_counts_as_absent(alices: Customer, absent: dict[str, Any]) -> None:
     assert alices.status(alices.submitted(**absent))["priority"] == "normal"
