@@ -55,6 +55,14 @@ def when_in_full(moment: datetime | None) -> SafeString:
     return format_html("{} {}", when(moment), spelled)
 
 
+def due(moment: datetime | None) -> SafeString:
+    """When something is to happen, the exact time on hover: `in 12 s`, and `now` for as long as it is late."""
+    if moment is None:
+        return SafeString("")
+    now = timezone.now()
+    return _element(moment, ago(moment, min(now, moment)), ' data-ago="due"')
+
+
 def clock(moment: datetime | None) -> SafeString:
     """The time of day, the exact time on hover: for steps of one story, whose order and distance count."""
     return SafeString("") if moment is None else _element(moment, f"{moment.astimezone(UTC):%H:%M:%S}")

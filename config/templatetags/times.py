@@ -8,5 +8,5 @@ from config import times
 
 register = template.Library()
 
-for spell in (times.when, times.when_in_full, times.clock):
+for spell in (times.when, times.when_in_full, times.due, times.clock):
     register.filter(spell.__name__, spell)

@@ -1,4 +1,5 @@
-// Keeps how long ago things were fresh: `<time data-ago datetime="…" title="…">3 min ago</time>`.
+// Keeps how long ago things were fresh: `<time data-ago datetime="…" title="…">3 min ago</time>`. `data-ago="due"` is of
+// what is to happen, which is never ago: it becomes `now`.
 //
 // The words are right as the page was drawn; this spells them anew by the steps of config/times.py. Where a live strip
 // sets another `datetime`, as of a worker's heartbeat, the exact time in `title` follows.
@@ -37,7 +38,7 @@
     for (const place of places) {
       const moment = new Date(place.dateTime);
       if (Number.isNaN(moment.getTime())) continue;
-      const words = ago(moment, now);
+      const words = ago(moment, place.dataset.ago === "due" && moment < now ? moment : now);
       // Untouched where nothing changed, so that screen readers and selections stay quiet.
       if (place.textContent !== words) place.textContent = words;
       if (place.title !== exact(moment)) place.title = exact(moment);

@@ -328,4 +328,4 @@ def _zipped(page: Any, what: Any) -> list[str]:
 
 def _still(text: str) -> str:
     """Without what changes between two looks: how long ago things were."""
-    return re.sub(r"(\S+\s(second|minute)s?\sago|now)", "", text)
+    return re.sub(r"(\d+ (s|min) ago|now)", "", text)

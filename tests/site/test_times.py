@@ -14,10 +14,10 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.test import Client
 from django.urls import reverse
-from playwright.sync_api import sync_playwright
 
 from config import env, times
-from tests.browser.conftest import FLAGS, program
+from tests.browser.conftest import program
+from tests.chromium import launched
 from tests.site.house import House
 from tests.site.pages import PAGES, Page
 
@@ -137,18 +137,20 @@ AGES = {
 
 def test_how_long_ago_is_said_in_the_largest_fitting_unit() -> None:
     assert {age: times.ago(NOW - age, NOW) for age in AGES} == AGES
-    assert times.when(None) == times.when_in_full(None) == ""
+    assert times.when(None) == times.when_in_full(None) == times.due(None) == ""
+    assert ">now<" in times.due(NOW)
     assert times.when(NOW).startswith('<time datetime="2026-03-01T12:00:00+00:00" title="1 March 2026, 12:00:00 UTC" ')
 
 
 def test_the_browser_spells_by_the_same_steps(program: str) -> None:
     moments = [NOW - age for age in AGES]
-    drawn = "".join(times.when(moment).replace("title=", "data-title=") for moment in moments)
-    with sync_playwright() as playwright:
-        page = playwright.chromium.launch(executable_path=program, args=FLAGS).new_page()
+    drawn = "".join(times.when(moment).replace("title=", "data-title=") for moment in moments) + times.due(moments[2])
+    with launched() as browser:
+        page = browser.new_page()
         page.clock.set_fixed_time(NOW)
         page.set_content(drawn)
         page.add_script_tag(path=env.ROOT / "templates" / "static" / "times.js")
         page.evaluate("dispatchEvent(new Event('pageshow'))")
         spelled = page.evaluate("[...document.querySelectorAll('time')].map(one => [one.textContent, one.title])")
+    assert spelled.pop()[0] == "now"
     assert spelled == [[words, times.exact(moment)] for words, moment in zip(AGES.values(), moments, strict=True)]
