@@ -31,6 +31,9 @@ from generation.models import Asset, AssetKind, ItemStatus
 NO_NEWS = "DIAGRAM_MISSING"
 
 
+_TABLES: dict[str, Any] = {"choices": story_form.CHOICES, "example": story_form.EXAMPLE}
+
+
 @dataclass(frozen=True)
 class Tile(Worded):
     """One picture as its owner sees it. thumbnail: a link, empty while there is none."""
@@ -69,7 +72,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 
 def _form(request: HttpRequest, form: story_form.StoryForm, status: int = 200) -> HttpResponse:
-    return render_page(request, "story_new", form=form, choices=story_form.CHOICES, status=status, **_outline(form))
+    return render_page(request, "story_new", form=form, status=status, **_TABLES, **_outline(form))
 
 
 def _outline(form: story_form.StoryForm) -> dict[str, Any]:
@@ -91,7 +94,9 @@ def outline(request: HttpRequest) -> HttpResponse:
 
 
 def _earlier(request: HttpRequest) -> dict[str, Any]:
-    """Begin with an earlier story of one's own (`?like=`), to draw it again or to change it."""
+    """Begin with an earlier story of one's own (`?like=`), to draw it again or to change it; or with an example."""
+    if "example" in request.GET:
+        return {"text": story_form.EXAMPLE}
     session_id = request.GET.get("like", "")
     run = runs.of_session(session_id, _owner(request).pk) if serializers.is_session_id(session_id) else None
     if run is None:

@@ -29,6 +29,24 @@ MOST_EXCERPTS = 30
 # What may be chosen for each number of the door.
 CHOICES = {name: range(1, most + 1) for name, most in serializers.MOST.items()}
 NO_STORY = "Paste a story, or choose a file."
+# Shows how a story is written, and may be drawn as it is.
+EXAMPLE = """\
+Template: How Tides Work
+
+**Segment 1: The beach that vanished (0-8 seconds)**
+- Narration text:
+  ```
+  Why does the beach that you played on this morning vanish under water by noon?
+  ```
+- Visual guidance: A sandcastle on a wide beach, the sea far away
+
+**Segment 2: The pull of the Moon (8-22 seconds)**
+- Narration text:
+  ```
+  The Moon pulls on the Earth. Rock barely moves, but the oceans can flow.
+  ```
+- Visual guidance: Moonlight on the open sea, hills at the horizon
+"""
 
 
 class StoryForm(forms.Form):

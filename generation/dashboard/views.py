@@ -26,10 +26,18 @@ from generation.models import Asset, AssetKind
 RECENT = 12
 
 
+class SignIn(AuthenticationForm):
+    error_messages = {
+        **AuthenticationForm.error_messages,
+        "invalid_login": "This name and this password do not belong together. Capital letters count in both.",
+    }
+
+
 class LoginView(auth.LoginView):
     """Django's own, behind the window of failed logins per address."""
 
     template_name = "app/login.html"
+    authentication_form = SignIn
     redirect_authenticated_user = True
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:

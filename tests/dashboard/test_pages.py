@@ -56,7 +56,7 @@ def test_sign_in_leads_to_where_one_wanted_to_go(client: Client, alice: User) ->
 def test_a_wrong_password_is_told_at_the_form(client: Client, alice: User) -> None:
     response = client.post(reverse("app-login"), {"username": "alice", "password": "no"})
     assert response.status_code == 422
-    assert "correct username and password" in response.text
+    assert "do not belong together" in response.text
 
 
 def test_guessing_is_stopped_and_says_for_how_long(client: Client, alice: User, settings: Any) -> None:
@@ -223,6 +223,7 @@ def test_of_many_each_fault_is_told_once_at_its_field(
     (fault,) = response.context["form"].errors.pop(field)
     assert text in fault
     assert text in response.text
+    assert "Not sent yet: 1 place below needs another look." in response.text
     assert not response.context["form"].errors
     assert not Request.objects.exists()
 

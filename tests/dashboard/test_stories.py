@@ -147,6 +147,16 @@ def test_an_earlier_story_can_be_drawn_again(browser: Client, author: Author) ->
     assert browser.get(reverse("app-story-new") + "?like=..").status_code == 200
 
 
+def test_whoever_never_wrote_one_begins_with_an_example_that_can_be_drawn(browser: Client, alice: User) -> None:
+    offered = browser.get(reverse("app-story-new")).text
+    assert f'href="{reverse("app-story-new")}?example"' in offered
+    page = browser.get(reverse("app-story-new") + "?example").text
+    assert "How Tides Work" in page
+    assert "2 segments" in page
+    assert "to mend" not in page
+    assert "?example" not in page
+
+
 def test_a_story_that_lies_elsewhere_is_drawn_from_what_was_written(browser: Client, author: Author) -> None:
     """Its files stay in the folder that a client named over the API; an old one in the usual folder is not read."""
     author.put("segments.md", story(1, "Old"))
