@@ -26,6 +26,7 @@ GROUPS = {
     "polls": "The MakeIt3D door read in process: status, and lists of 10,000",
     "routes": "Every route of the API in process",
     "pages": "Every page of the console and the busiest customer's, 100,000 requests in the table",
+    "paint": "First paint of the same pages in Chromium",
     "throughput": "No-op items through claim, call, keep and settle",
     "claim": "Claims with a long queue",
     "idle": "An idle desk: from the submit's commit to the provider's door",

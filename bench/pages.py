@@ -1,7 +1,7 @@
 """Every page of the console, and the dashboard of the busiest customer, with 100,000 requests in the table.
 
-Each call is the whole WSGI application with a session, as a browser makes it. Only what the server does is measured;
-a browser draws what it was sent in some tens of milliseconds more.
+Each call is the whole WSGI application with a session, as a browser makes it: what the server does. `bench.paint`
+measures the browser too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bench.submit import Samples
 from config.asgi import wsgi as application  # after what the web process does at its start
 from config.models import User
 from generation import engine
-from generation.admin.menu import GROUPS
+from generation.admin.menu import GROUPS, link
 from generation.claim import claim
 from generation.live import pulse
 from generation.models import Asset, AssetKind, Request
@@ -38,6 +38,12 @@ OF_ROWS = ("generation", "credits", "config", "providers")
 
 
 def measure(scale: float) -> list[Figure]:
+    measured = [_measured(address, cookie) for address, cookie in addresses(scale)]
+    return sorted(measured, key=lambda figure: -figure.value)
+
+
+def addresses(scale: float) -> list[tuple[str, str]]:
+    """Fill the desk; return each page's address and the session of who looks at it."""
     (person,) = desk.people(1)
     work = _work(person)
     copies = Copies()
@@ -46,10 +52,9 @@ def measure(scale: float) -> list[Figure]:
             copies.of(work[name].pk, int(REQUESTS * scale * share))
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE)")
-    staff = User.objects.create_user("staff", is_staff=True, is_superuser=True)
-    measured = [_measured(address, staff) for address in _console(work)]
-    measured += [_measured(address, person) for address in _dashboard(work)]
-    return sorted(measured, key=lambda figure: -figure.value)
+    staff = _session(User.objects.create_user("staff", is_staff=True, is_superuser=True))
+    session = _session(person)
+    return [*((one, staff) for one in _console(work)), *((one, session) for one in _dashboard(work))]
 
 
 def _work(person: User) -> dict[str, Request]:
@@ -72,7 +77,7 @@ def _work_off() -> None:
 
 def _console(work: dict[str, Request]) -> list[str]:
     """The sidebar's pages, and of each table the page of its newest row; of requests, the one with a picture."""
-    found = [reverse(f"admin:{name}") for _, entries in GROUPS for *_, name in entries]
+    found = [link(address) for _, entries in GROUPS for *_, address in entries]
     for model in admin.site._registry:
         if model._meta.app_label in OF_ROWS and (row := _newest(model, work)):
             found.append(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[row.pk]))
@@ -93,8 +98,8 @@ def _dashboard(work: dict[str, Request]) -> list[str]:
     ]
 
 
-def _measured(address: str, person: User) -> Figure:
-    samples, cookie = Samples(), _session(person)
+def _measured(address: str, session: str) -> Figure:
+    samples, cookie = Samples(), f"{settings.SESSION_COOKIE_NAME}={session}"
     for _ in range(WARM_UP):
         _get(address, cookie)
     before = _database_ms()
@@ -105,7 +110,7 @@ def _measured(address: str, person: User) -> Figure:
     size = len(_body(address, cookie)[1]) / 1024
     busy = f"CPU {sum(samples.cpu) / SAMPLES:.0f} here, {database:.0f} in the database"
     note = f"{spread(samples.wall, 90)}; {busy}; {size:.0f} KB"
-    return Figure(_named(address), samples.p50, "ms", limit=LIMIT_MS, note=note)
+    return Figure(named(address), samples.p50, "ms", limit=LIMIT_MS, note=note)
 
 
 def _database_ms() -> float:
@@ -117,7 +122,7 @@ def _database_ms() -> float:
     return 1000 * sum(one.user + one.system for one in times)
 
 
-def _named(address: str) -> str:
+def named(address: str) -> str:
     """An address without the ids that a run happened to give."""
     return "/".join("…" if len(part) > 30 or part.isdecimal() else part for part in address.split("/"))
 
@@ -128,7 +133,7 @@ def _session(person: User) -> str:
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
     session[HASH_SESSION_KEY] = person.get_session_auth_hash()
     session.save()
-    return f"{settings.SESSION_COOKIE_NAME}={session.session_key}"
+    return str(session.session_key)
 
 
 def _get(address: str, cookie: str) -> int:

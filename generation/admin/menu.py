@@ -73,8 +73,8 @@ GROUPS: tuple[Group, ...] = (
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     # Some pages lie under the address of others: the longest that fits is where one is.
-    links = [_link(address) for _, entries in GROUPS for *_, address in entries]
-    here = max((link for link in links if request.path.startswith(link)), key=len, default="")
+    links = [link(address) for _, entries in GROUPS for *_, address in entries]
+    here = max((one for one in links if request.path.startswith(one)), key=len, default="")
     return [
         {
             "title": title,
@@ -83,8 +83,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 {
                     "title": name,
                     "icon": icon,
-                    "link": _link(address),
-                    "active": _link(address) == here,
+                    "link": link(address),
+                    "active": link(address) == here,
                     "permission": _may_see(address),
                 }
                 for name, icon, address in entries
@@ -94,7 +94,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ]
 
 
-def _link(address: str) -> str:
+def link(address: str) -> str:
+    """Where an entry leads."""
     return reverse(address if ":" in address else f"admin:{address}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,28 +15,19 @@ from urllib.error import URLError
 
 import pytest
 from django.db import connection
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
+from tests import chromium as chromium_here
 from tests.browser.watching import Watched
 from tests.simulator import Remote
 
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 UP_S = 60.0
 
 
 @pytest.fixture(scope="session")
 def program() -> str:
     """The browser on this machine. Without one these tests are skipped, except where CI is set."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    found = chromium_here.program()
     if found is None:
         if os.environ.get("CI"):
             pytest.fail("no Chromium on PATH: the page tests need one")
@@ -46,15 +36,10 @@ def program() -> str:
 
 
 @pytest.fixture
-def chromium(program: str, desk: str) -> Iterator[Any]:
-    """A browser for one test; ask for it last.
-
-    Playwright keeps an event loop in this thread, and with one Django refuses to talk to its database.
-    """
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+def chromium(program: str, desk: str) -> Iterator[Browser]:
+    """A browser for one test; ask for it last: what it says of Django's database holds."""
+    with chromium_here.launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(autouse=True)

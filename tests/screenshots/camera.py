@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import io
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
-from tests.browser.conftest import FLAGS
 from tests.browser.watching import sign_in
+from tests.chromium import launched
 
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 SCHEMES = ("light", "dark")
@@ -52,7 +49,7 @@ class Shot:
 def take(shots: list[Shot], base: str, folder: Path) -> list[str]:
     """Write `name-scheme-size.webp` for each shot into the folder; returns what looked wrong to a machine."""
     faults: list[str] = []
-    with _browser() as browser:
+    with launched() as browser:
         known = _signed_in(browser, shots, base)
         for size in SIZES:
             for person in dict.fromkeys(shot.person for shot in shots):
@@ -99,14 +96,3 @@ def _signed_in(browser: Any, shots: list[Shot], base: str) -> Mapping[str, Any]:
         known[person] = context.storage_state()
         context.close()
     return known
-
-
-@contextmanager
-def _browser() -> Iterator[Any]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        raise SystemExit("screenshots: no Chromium on PATH")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()

@@ -9,9 +9,9 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from django.conf import settings
 from django.test import Client
-from playwright.sync_api import sync_playwright
 
-from tests.browser.conftest import FLAGS, program
+from tests.browser.conftest import program
+from tests.chromium import launched
 from tests.site.house import House
 from tests.site.pages import CUSTOMER, NEWCOMER, STAFF, VISITOR, one_of_each
 
@@ -79,10 +79,8 @@ def visits(house: House) -> list[Visit]:
 
 @pytest.mark.parametrize("who", [VISITOR, CUSTOMER, NEWCOMER, STAFF])
 def test_axe_finds_nothing_serious_on_any_page(program: str, visits: list[Visit], base: str, who: str) -> None:
-    with sync_playwright() as playwright:  # here, because Django talks to no database while it runs
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with launched() as browser:  # here, because Django talks to no database while it runs
         faults = _all_faults(browser, [visit for visit in visits if visit.who == who], base)
-        browser.close()
     assert faults == [], "\n".join(["", *faults])
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from tests.browser.conftest import FLAGS, program
+from tests.browser.conftest import program
+from tests.chromium import launched
 from tests.site.pages import CUSTOMER, STAFF
 from tests.site.test_axe import PHONE, WIDE, Visit, visits
 
@@ -21,14 +22,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 @contextmanager
 def looking(program: str, base: str, visit: Visit, size: dict[str, int]) -> Iterator[Any]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with launched() as browser:
         context = browser.new_context(base_url=base, viewport=size, reduced_motion="reduce")
         context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": visit.session, "url": base}])
         page = context.new_page()
         page.goto(visit.address)
         yield page
-        browser.close()
 
 
 def the(visits: list[Visit], name: str) -> Visit:

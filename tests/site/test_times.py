@@ -14,10 +14,10 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.test import Client
 from django.urls import reverse
-from playwright.sync_api import sync_playwright
 
 from config import env, times
-from tests.browser.conftest import FLAGS, program
+from tests.browser.conftest import program
+from tests.chromium import launched
 from tests.site.house import House
 from tests.site.pages import PAGES, Page
 
@@ -145,8 +145,8 @@ def test_how_long_ago_is_said_in_the_largest_fitting_unit() -> None:
 def test_the_browser_spells_by_the_same_steps(program: str) -> None:
     moments = [NOW - age for age in AGES]
     drawn = "".join(times.when(moment).replace("title=", "data-title=") for moment in moments) + times.due(moments[2])
-    with sync_playwright() as playwright:
-        page = playwright.chromium.launch(executable_path=program, args=FLAGS).new_page()
+    with launched() as browser:
+        page = browser.new_page()
         page.clock.set_fixed_time(NOW)
         page.set_content(drawn)
         page.add_script_tag(path=env.ROOT / "templates" / "static" / "times.js")

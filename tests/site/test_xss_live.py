@@ -11,10 +11,10 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import Client
-from playwright.sync_api import sync_playwright
 
 from generation import engine
-from tests.browser.conftest import FLAGS, program
+from tests.browser.conftest import program
+from tests.chromium import launched
 from tests.site.house import House
 from tests.site.pages import PAGES
 from tests.site.test_xss import ALL, poisoned
@@ -40,10 +40,8 @@ def test_nothing_comes_alive_while_scripts_fill_in_the_pages(poisoned: House, pr
     pages = [page for page in PAGES if page.name in MOVING]
     assert {page.name for page in pages} == MOVING
     visits = [(page.name, page.address(poisoned), session_of(page.person(poisoned))) for page in pages]
-    with moving(poisoned), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with moving(poisoned), launched() as browser:
         alive = {name: found for name, *visit in visits if (found := looked_at(browser, base, *visit))}
-        browser.close()
     assert alive == {}
 
 
