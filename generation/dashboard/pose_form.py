@@ -1,39 +1,26 @@
-"""The form of the pose-generator door, and its sending: the door's own check, look-ups, price and order."""
+"""The forms of the pose-generator door: fields for the door's own body, faults from the door's own check."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import closing
 from typing import Any, cast
 from uuid import UUID
 
 from django import forms
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.db import transaction
 from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
-from rest_framework.request import Request as ApiRequest
-from rest_framework.response import Response
 
-from config.api import idempotency
 from config.api.errors import ApiError
 from config.models import User
-from credits.models import Price
-from generation import exports, inputs, storage
+from generation import inputs, storage
 from generation.dashboard.forms import faults_of, whole
-from generation.dashboard.orders import Call, NotNow
-from generation.dashboard.sources import is_uuid
-from generation.doors.poses import chain, figures, orders, plan, present, serializers
-from generation.doors.poses.chain import Background
-from generation.models import Asset, Avatar, Item, LibraryPose, PoseProject, Request
-from generation.models.library import ProjectStatus
+from generation.doors.poses import chain, orders, plan, serializers
 from generation.steps import File
 from providers.spool import Spool, TooBig
 
-PATH = "/app/poses/new"
 DEFAULT_PROJECT = "My poses"
 BACKGROUNDS = {
     "": ("As it comes", "The picture's own surroundings"),
@@ -249,155 +236,3 @@ def _checked(sent: UploadedFile) -> File:
         except TooBig:
             raise inputs.too_large("background_file", "A picture", most) from None
         return inputs.decoded(spool, "background_file")
-
-
-# --- What it costs -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Sum:
-    """What the form would cost now. quota: poses left today in the unlimited tier, None without it."""
-
-    poses: int
-    each: int
-    pose_price: int | None
-    background_price: int | None
-    has_background: bool
-    balance: int
-    quota: int | None
-
-    @property
-    def total(self) -> int:
-        return self.poses * self.each
-
-    @property
-    def credits(self) -> int:
-        extra = (self.background_price or 0) if self.has_background else 0
-        return 0 if self.quota is not None else self.total * ((self.pose_price or 0) + extra)
-
-    @property
-    def missing(self) -> int:
-        """Credits, or poses of today's quota, that lack."""
-        return max(0, self.total - self.quota if self.quota is not None else self.credits - self.balance)
-
-
-def sum_of(form: PoseForm, owner_id: UUID) -> Sum:
-    """Four queries."""
-    is_gallery = form["type"].value() == plan.GALLERY
-    each = whole(str(form["each" if is_gallery else "many"].value() or ""))
-    account = figures.account(owner_id)
-    tier = account["unlimited"]
-    costs = prices()
-    return Sum(
-        poses=len(form.chosen) if is_gallery else 1,
-        each=each if isinstance(each, int) else 0,
-        pose_price=costs.get(chain.POSE_PRICE),
-        background_price=costs.get(chain.BACKGROUND_PRICE),
-        has_background=bool(form["background"].value()),
-        balance=account["balance"],
-        quota=tier["remaining"] if tier["active"] else None,
-    )
-
-
-def prices() -> dict[str, int]:
-    """Price key -> credits; without one a thing is not on offer. One query."""
-    keys = (chain.POSE_PRICE, chain.BACKGROUND_PRICE)
-    rows = Price.objects.filter(operation_key__in=keys, provider="", model="", is_active=True)
-    return {row.operation_key: row.credits_cost for row in rows}
-
-
-# --- What may be chosen --------------------------------------------------------------------------
-
-
-def formats() -> list[tuple[str, str, str]]:
-    """Name, words and size of each export."""
-    return [
-        (name, spoken(name), f"{one.width} × {one.height}" if one.width else "as it is")
-        for name, one in exports.PRESETS.items()
-    ]
-
-
-def spoken(name: str) -> str:
-    """The name of an export as people say it."""
-    words = name.replace("tiktok", "TikTok").replace("linkedin", "LinkedIn").replace("a4", "A4").replace("_", " ")
-    return words[0].upper() + words[1:]
-
-
-def projects(owner_id: UUID) -> list[PoseProject]:
-    mine = PoseProject.objects.filter(owner_id=owner_id, deleted_at=None, status=ProjectStatus.ACTIVE)
-    return list(mine.order_by("-updated_at")[:50])
-
-
-def avatars(owner_id: UUID) -> list[Avatar]:
-    return list(Avatar.objects.filter(owner_id=owner_id)[:50])
-
-
-def poses_by_id(ids: list[str]) -> list[LibraryPose]:
-    """Poses of the library in the order of their ids; unknown ones are left out. One query."""
-    known = [UUID(one) for one in ids if is_uuid(one)]
-    rows = LibraryPose.objects.filter(is_public=True).in_bulk(known)
-    return [rows[one] for one in known if one in rows]
-
-
-# --- Sending -------------------------------------------------------------------------------------
-
-
-def send(form: PoseForm) -> UUID:
-    """Charge and store what a valid form asks for; return the generation's id, on a repeat the first one's.
-
-    Raises NotNow without enough credits or quota, ApiError, ValidationError, OperationUnavailable.
-    """
-    owner_id = form.owner.pk
-    wanted = serializers.background_of(form.checked) if form.checked.get("useBackgroundChanger") else None
-    with _pictured(wanted, form) as (background, fetched):
-
-        def produce() -> Request:
-            checked = {**form.checked, "projectId": str(_project(form).pk)}
-            if form.data.get("avatar") == "new" and form.person:
-                checked["avatarId"] = str(_new_avatar(form).pk)
-            return orders.submit(replace(orders.wish_of(checked, owner_id), background=background), fetched)
-
-        return _once(form, PATH, form.body, produce)
-
-
-def send_change(form: ChangeForm, pose: Item) -> UUID:
-    """Charge and store another background for a finished pose; return the request's id. Raises as `send`."""
-    with _pictured(serializers.background_of(form.checked), form) as (background, fetched):
-
-        def produce() -> Request:
-            assert background
-            return orders.submit_change(pose, present.shown_of(pose), background, fetched)
-
-        return _once(form, f"/app/pose/{pose.public_id}", form.checked, produce)
-
-
-def _pictured(
-    wanted: Background | None, form: BackgroundForm
-) -> AbstractContextManager[tuple[Background | None, list[Asset]]]:
-    return orders.pictured(wanted, form.owner.pk, form.base_url) if wanted else nullcontext((None, []))
-
-
-def _project(form: PoseForm) -> PoseProject:
-    """The project that was chosen or named; else the one that everybody has."""
-    name = form.cleaned_data.get("project_name", "").strip()
-    if not name and (chosen := form.data.get("project")):
-        return orders.find_project(chosen, form.owner.pk)
-    mine = PoseProject.objects.filter(owner=form.owner, deleted_at=None, status=ProjectStatus.ACTIVE)
-    found = mine.filter(name=name or DEFAULT_PROJECT).first()
-    return found or PoseProject.objects.create(owner=form.owner, name=name or DEFAULT_PROJECT, avatar_source="UPLOAD")
-
-
-def _new_avatar(form: PoseForm) -> Avatar:
-    name = form.cleaned_data.get("avatar_name", "").strip() or ", ".join(form.person.values())[:100]
-    return Avatar.objects.create(owner=form.owner, name=name, attributes=form.person)
-
-
-def _once(form: BackgroundForm, path: str, body: Mapping[str, Any], produce: Callable[[], Request]) -> UUID:
-    """Order once for each key of a form; who clicks twice sees what the first click made."""
-    call = cast(ApiRequest, Call(form.owner, body, {"Idempotency-Key": str(form.cleaned_data["form_key"])}, path=path))
-    with transaction.atomic():
-        idempotency.await_turn(call)
-        answer = idempotency.answer_once(call, lambda: Response({"id": str(produce().pk)}))
-    if answer.status_code == 402:
-        raise NotNow(str(answer.data["detail"]))
-    return UUID(answer.data["id"])

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
-from generation.dashboard import make, poses, stories, views
+from generation.dashboard import make, pose, poses, stories, views
 
 urlpatterns = [
     path("", views.home, name="app-home"),
@@ -37,8 +37,8 @@ urlpatterns = [
     path("poses/sum", poses.total, name="app-pose-sum"),
     path("poses/<uuid:generation_id>", poses.generation, name="app-generation"),
     path("poses/<uuid:generation_id>/poses.zip", poses.archive, name="app-generation-zip"),
-    path("pose/<uuid:pose_id>", poses.pose, name="app-pose"),
-    path("pose/<uuid:pose_id>/export", poses.export, name="app-pose-export"),
-    path("pose/<uuid:pose_id>/files/<str:name>", poses.download, name="app-pose-file"),
+    path("pose/<uuid:pose_id>", pose.pose, name="app-pose"),
+    path("pose/<uuid:pose_id>/export", pose.export, name="app-pose-export"),
+    path("pose/<uuid:pose_id>/files/<str:name>", pose.download, name="app-pose-file"),
     path("", include("generation.dashboard.account_urls")),
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -15,6 +16,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from config.api.errors import ApiError
 from config.models import User
 from credits import ledger
 from generation import engine, storage
@@ -24,6 +26,7 @@ from generation.dashboard.doors import POSES, STORIES
 from generation.models import Asset, AssetKind
 
 RECENT = 12
+T = TypeVar("T")
 
 
 class SignIn(AuthenticationForm):
@@ -172,6 +175,14 @@ def render_page(
     if is_part:
         return render(request, f"app/fragments/{fragment}.html", {**frame, **context})
     return render(request, f"app/{name}.html", {**frame, **context}, status=status)
+
+
+def find_or_404(find: Callable[[], T]) -> T:
+    """What a door finds; what it refuses to show is as missing as what never was. Raises Http404."""
+    try:
+        return find()
+    except ApiError:
+        raise Http404("no such thing") from None
 
 
 def _sheet(request: HttpRequest, request_id: UUID) -> shelf.Sheet:

@@ -115,7 +115,7 @@ def test_a_long_library_is_shown_page_by_page(browser: Client, monkeypatch: pyte
     ("values", "said"),
     [
         ({"each": "4"}, ["240 credits", "2 × 4", 'You have</dt><dd class="number">1,000']),
-        ({"each": "4", "background": "solid_color"}, ["320 credits", "Its background</dt><dd class=\"number\">+ 10"]),
+        ({"each": "4", "background": "solid_color"}, ["320 credits", 'Its background</dt><dd class="number">+ 10']),
         ({"each": "10", "background": "upload"}, ["800 credits"]),
         ({"each": "x"}, ["0 credits"]),
     ],
