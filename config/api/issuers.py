@@ -56,7 +56,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Issuer:
-    """`name` is None for the one whose secret vouches for any issuer."""
+    """`name` is None for the one whose secret vouches for any issuer. takes_unnamed: also for tokens that name none."""
 
     name: str | None
     algorithms: tuple[str, ...]
@@ -64,16 +64,16 @@ class Issuer:
     jwks_url: str = ""
     audience: tuple[str, ...] = ()
     id_claims: tuple[str, ...] = ("sub",)
+    takes_unnamed: bool = False
 
     def verify(self, raw: str) -> dict[str, Any]:
         """Return the claims. Raises Untrusted or KeysOutOfReach."""
         try:
-            return jwt.decode(
+            claims = jwt.decode(
                 raw,
                 self._key(raw),
                 algorithms=list(self.algorithms),
                 audience=self.audience or None,
-                issuer=self.name,
                 leeway=LEEWAY_S,
                 # The subject's form is ours to judge: some issuers write numbers.
                 options={"require": ["exp"], "verify_aud": bool(self.audience), "verify_sub": False},
@@ -82,6 +82,10 @@ class Issuer:
             raise Untrusted(expired=True) from None
         except (PyJWTError, ValueError, TypeError, RecursionError):
             raise Untrusted from None
+        named = claims.get("iss")
+        if self.name is not None and named != self.name and not (self.takes_unnamed and named is None):
+            raise Untrusted
+        return claims
 
     def identity(self, claims: dict[str, Any]) -> Identity:
         """Read the person out of verified claims. Raises Untrusted when there is none."""
@@ -156,6 +160,8 @@ def trusted(name: object) -> Issuer:
         return table[name]
     if None in table:
         return table[None]
+    if name is None and (unnamed := [issuer for issuer in table.values() if issuer.takes_unnamed]):
+        return unnamed[0]
     raise Untrusted
 
 
@@ -175,12 +181,11 @@ def check() -> None:
 @lru_cache(maxsize=8)
 def _read(entries: str, supabase_url: str, supabase_secret: str, any_secret: str) -> dict[str | None, Issuer]:
     table: dict[str | None, Issuer] = {}
-    if supabase_secret:
-        if not supabase_url:
-            raise SettingError("SUPABASE_URL is not set, but SUPABASE_JWT_SECRET is")
+    if supabase_secret and not supabase_url:
+        raise SettingError("SUPABASE_URL is not set, but SUPABASE_JWT_SECRET is")
+    if supabase_url:
         name = f"{supabase_url}/auth/v1"
-        secret = _check_secret("SUPABASE_JWT_SECRET", supabase_secret)
-        table[name] = Issuer(name, ("HS256",), secret=secret, audience=("authenticated",))
+        table[name] = _supabase(name, supabase_secret)
     if any_secret:
         secret = _check_secret("JWT_SECRET", any_secret)
         table[None] = Issuer(None, ("HS256",), secret=secret, id_claims=("sub", "user_id", "userId"))
@@ -191,6 +196,18 @@ def _read(entries: str, supabase_url: str, supabase_secret: str, any_secret: str
             raise SettingError(f"{where}.issuer is already taken")
         table[issuer.name] = issuer
     return table
+
+
+def _supabase(name: str, secret: str) -> Issuer:
+    """A project that signs with its secret, or, without one, with the keys that it publishes."""
+    audience = ("authenticated",)
+    if not secret:
+        jwks_url = _check_url("SUPABASE_URL", f"{name}/.well-known/jwks.json")
+        return Issuer(name, ("RS256", "ES256"), jwks_url=jwks_url, audience=audience)
+    # Its own backends never asked who had issued what the secret signed, and some of its tokens do not say.
+    return Issuer(
+        name, ("HS256",), secret=_check_secret("SUPABASE_JWT_SECRET", secret), audience=audience, takes_unnamed=True
+    )
 
 
 def _entry(where: str, entry: Any) -> Issuer:

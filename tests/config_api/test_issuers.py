@@ -215,6 +215,18 @@ def test_supabase_in_two_variables(settings: Any) -> None:
     assert user_for_token(made(**good)).subject == "person-1"
     assert refusal(made(**good | {"aud": "anon"})) == "TOKEN_INVALID"
     assert refusal(made(**good | {"iss": "https://abc.supabase.co"})) == "TOKEN_INVALID"
+    assert refusal(made(**good | {"iss": ["https://abc.supabase.co/auth/v1"]})) == "TOKEN_INVALID"
+
+
+def test_what_supabases_secret_signed_need_not_say_who_issued_it(settings: Any) -> None:
+    settings.SUPABASE_URL, settings.SUPABASE_JWT_SECRET = "https://abc.supabase.co", SECRET
+    unnamed = {"iss": None, "aud": "authenticated"}
+
+    assert user_for_token(made(**unnamed)) == user_for_token(
+        made(**unnamed | {"iss": "https://abc.supabase.co/auth/v1"})
+    )
+    assert refusal(made(key="x" * 40, **unnamed)) == "TOKEN_INVALID"
+    assert refusal(made(**unnamed | {"aud": None})) == "TOKEN_INVALID"
 
 
 @pytest.mark.parametrize("claim", ["sub", "user_id", "userId"])
@@ -294,6 +306,15 @@ def test_tokens_of_both_key_kinds_are_believed_for_one_fetch(key_issuer: Any) ->
     by_rsa = user_for_token(made(RSA_KEY, "RS256", "rsa-1"))
     assert user_for_token(made(EC_KEY, "ES256", "ec-1")) == by_rsa
     assert key_issuer.calls == 1
+
+
+def test_a_supabase_project_without_a_secret_signs_with_published_keys(settings: Any, keys: Any) -> None:
+    issuers._key_set.cache_clear()
+    settings.SUPABASE_URL = keys.url.removesuffix("/jwks.json")
+    good = {"iss": f"{settings.SUPABASE_URL}/auth/v1", "aud": "authenticated"}
+    assert user_for_token(made(EC_KEY, "ES256", "ec-1", **good)).subject == "person-1"
+    assert refusal(made(**good)) == "TOKEN_INVALID"  # a secret that nobody named
+    assert refusal(made(EC_KEY, "ES256", "ec-1", **good | {"iss": None})) == "TOKEN_INVALID"
 
 
 @pytest.mark.parametrize(
