@@ -17,7 +17,7 @@ from config.api.errors import ApiError
 from credits.models import Price
 from credits.pricing import Quote
 from generation.dashboard import wares
-from generation.dashboard.shelf import Sheet
+from generation.dashboard.sheets import Sheet
 from generation.doors.visuals import plan, serializers
 from generation.doors.visuals.plan import Wish
 from generation.plan import Plan

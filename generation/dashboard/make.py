@@ -25,6 +25,7 @@ from generation.dashboard import catalogue_form, forms, orders, shelf, slots, so
 from generation.dashboard.bills import Bill
 from generation.dashboard.catalogue_form import CatalogueForm
 from generation.dashboard.doors import MAKEIT3D
+from generation.dashboard.sheets import Sheet
 from generation.dashboard.views import render_page
 from generation.doors.makeit3d import uploads
 from generation.doors.makeit3d import views as makeit3d
@@ -42,7 +43,7 @@ def make(request: HttpRequest) -> HttpResponse:
     return render_page(request, "make", groups=wares.GROUPS)
 
 
-def _like(request: HttpRequest) -> shelf.Sheet | None:
+def _like(request: HttpRequest) -> Sheet | None:
     name = request.GET.get("like", "")
     owner = _owner(request)
     return shelf.request(owner.pk, UUID(name), _base_url(request)) if sources.is_uuid(name) else None

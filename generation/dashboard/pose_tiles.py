@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from generation import storage
-from generation.dashboard.shelf import Worded
+from generation.dashboard.sheets import Worded
 from generation.doors.poses import present
 from generation.models import Item, ItemStatus, LibraryPose
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from credits import ledger
 from credits.models import Account, Entry, Kind, QuotaDay
-from generation.dashboard import shelf, wares
+from generation.dashboard import sheets, wares
 from generation.models import Item, Request
 
 ENTRIES = 25
@@ -161,7 +161,7 @@ class Part:
 
     @property
     def word(self) -> str:
-        return shelf.state_of(self.item)
+        return sheets.state_of(self.item)
 
     @property
     def words(self) -> str:

@@ -20,7 +20,7 @@ from credits.errors import OperationUnavailable
 from generation import storage
 from generation.dashboard import orders, story_form, zips
 from generation.dashboard.doors import STORIES
-from generation.dashboard.shelf import Worded
+from generation.dashboard.sheets import Worded
 from generation.dashboard.views import render_list, render_page
 from generation.doors.stories import places, present, runs, serializers
 from generation.doors.stories.runs import Image, Run

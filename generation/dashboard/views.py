@@ -21,7 +21,7 @@ from config.models import User
 from credits import ledger
 from generation import engine, storage
 from generation.dashboard import gallery as gallery_of
-from generation.dashboard import shelf, wares
+from generation.dashboard import sheets, shelf, wares
 from generation.dashboard.doors import POSES, STORIES
 from generation.models import Asset, AssetKind
 
@@ -60,9 +60,9 @@ class LoginView(auth.LoginView):
 def home(request: HttpRequest) -> HttpResponse:
     """What is being made and what was; for htmx its inner part, fetched again when something began or ended."""
     owner_id, base_url = _owner(request).pk, _base_url(request)
-    sheets = shelf.running(owner_id, base_url)
+    running = shelf.running(owner_id, base_url)
     recent = gallery_of.tiles(owner_id, base_url, gallery_of.Filter(), size=RECENT)
-    return render_page(request, "home", fragment="home", sheets=sheets, tiles=recent.rows, doors=wares.DOORS)
+    return render_page(request, "home", fragment="home", sheets=running, tiles=recent.rows, doors=wares.DOORS)
 
 
 @login_required
@@ -137,7 +137,7 @@ def picture(request: HttpRequest, asset_id: UUID) -> HttpResponse:
         "older": older,
         "filter": chosen,
         "card": shelf.card_of(asset),
-        "again": shelf.again(asset.item.request, asset.item) if asset.item else "",
+        "again": sheets.again(asset.item.request, asset.item) if asset.item else "",
         "next_wares": gallery_of.next_wares(asset),
     }
     return render_page(request, "picture", **shown)
@@ -185,7 +185,7 @@ def find_or_404(find: Callable[[], T]) -> T:
         raise Http404("no such thing") from None
 
 
-def _sheet(request: HttpRequest, request_id: UUID) -> shelf.Sheet:
+def _sheet(request: HttpRequest, request_id: UUID) -> sheets.Sheet:
     sheet = shelf.request(_owner(request).pk, request_id, _base_url(request))
     if sheet is None:
         raise Http404("no such request")

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from config.models import User
 from generation import engine
-from generation.dashboard.shelf import WAY_OUT
+from generation.dashboard.sheets import WAY_OUT
 from generation.models import Asset, AssetKind, ItemStatus, PoseProject, Request
 from tests.pages import NASTY, finish, live_nodes, submit
 
