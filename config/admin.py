@@ -54,6 +54,7 @@ class GroupAdmin(DjangoGroupAdmin, SpelledAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Name the groups; how many permissions and people they have is counted, not listed by numbers."""
+        named: list[Any]
         named, *rest = super().get_deleted_objects(objs, request)
         return ([one for one in named if not isinstance(one, list)], *rest)
 
@@ -100,7 +101,7 @@ class NamedSubjects(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        rows: list[Any] = list(self.result_list)
+        rows: list[Any] = list(self.result_list)  # type: ignore[has-type]
         names = subjects.named(row.subject for row in rows)
         for row in rows:
             row.named = names[row.subject]

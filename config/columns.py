@@ -42,17 +42,17 @@ class SpelledAdmin(ModelAdmin):
 
     empty_value_display = "–"
 
-    def get_list_display(self, request: HttpRequest) -> list[Any]:
+    def get_list_display(self, request: HttpRequest) -> Any:
         return [self._columns.get(name, name) for name in super().get_list_display(request)]
 
-    def get_list_display_links(self, request: HttpRequest, list_display: Sequence[Any]) -> Any:
+    def get_list_display_links(self, request: HttpRequest, list_display: Any) -> Any:
         links = super().get_list_display_links(request, list_display)
         return links and [self._columns.get(name, name) for name in links]
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return [self._facts.get(name, name) for name in super().get_readonly_fields(request, obj)]
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fixed, fieldsets = self._fixed(request, obj), super().get_fieldsets(request, obj)
         if fixed is self._facts and obj is not None:
             fieldsets = self._without_empties(fieldsets, obj)
@@ -61,7 +61,7 @@ class SpelledAdmin(ModelAdmin):
     def formfield_for_dbfield(self, db_field: models.Field, request: HttpRequest, **kwargs: Any) -> Any:
         return super().formfield_for_dbfield(db_field, request, **{"label": spelling.heading(db_field), **kwargs})
 
-    def _without_empties(self, fieldsets: Sequence[Any], row: Any) -> list[Any]:
+    def _without_empties(self, fieldsets: Any, row: Any) -> list[Any]:
         """Leave out what is empty, and say so in one line."""
         fields = {field.name: field for field in self.opts.fields}
         empty = {
