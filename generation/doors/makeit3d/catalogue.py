@@ -31,8 +31,9 @@ class Kind(StrEnum):
 class Input:
     """A field that names files by URL. word: where a call has them. most: of a list; 0 is a single file.
 
-    adapts: its pictures may go to a provider in another size and format, because what is made of them is another
-    thing; where the result is the picture itself, changed, its owner would find it smaller than it was.
+    adapts: its pictures may go to a provider smaller than they are and in another format, because what is made of
+    them is another thing; where the result is the picture itself, changed, its owner would find it smaller than it
+    was. What is too small for a provider goes out enlarged wherever it stands.
     """
 
     name: str

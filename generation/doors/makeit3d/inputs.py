@@ -32,7 +32,7 @@ WRONG_KIND = {
     Kind.MODEL: "It must lead to a GLB or OBJ model.",
 }
 
-RESIZE_FIRST = "Resize it first: that is not done here, because the result is the picture itself."
+RESIZE_FIRST = "Make it smaller first: that is not done here, because the result is the picture itself."
 
 Files = Mapping[str, Sequence[Asset | None]]
 
@@ -151,7 +151,8 @@ def _suit(wish: Wish, gathered: Gathered, owner_id: UUID) -> None:
         fault = limits.fault(look) or limits.weight_fault([asset.size_bytes]) if one.word == "images" else ""
         if fault:
             size = limits.nearest(look.width, look.height) if look.width and look.height else None
-            if size is None or not one.adapts:
+            grows = size is not None and size[0] >= look.width and size != (look.width, look.height)
+            if size is None or not (one.adapts or grows):
                 would_do = size not in (None, (look.width, look.height))
                 raise inputs.invalid(name, f"{fault} {RESIZE_FIRST}" if would_do else fault)
             sent = _adapted(asset, size, limits.file_bytes or limits.body_bytes, name, owner_id)

@@ -1,4 +1,4 @@
-"""Pictures that a provider does not take as they are: adapted where the result is another thing, else refused."""
+"""Pictures that a provider does not take as they are: enlarged; made smaller where the result is another thing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from PIL import Image
 from generation import storage
 from generation.models import Asset, Item
 from tests.doors.makeit3d.desk import Customer, inputs_of, item_of, picture, refusal_of
+from tests.doors.visuals.desk import work
+from tests.simulator import Remote
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,6 +43,8 @@ def sent(request_id: str, nth: int = 0) -> Image.Image:
         ("image-to-image", "stability", (50, 100), (64, 128)),
         ("image-to-image", "recraft", (5000, 500), (4096, 409)),
         ("sketch-to-image", "stability", (4000, 3000), (3547, 2660)),
+        ("remove-background", "stability", (32, 300), (64, 600)),  # the picture itself, but no smaller
+        ("upscale", "recraft", (1, 1), (32, 32)),
     ],
 )
 def test_a_picture_goes_out_in_the_nearest_size_that_is_taken(
@@ -77,6 +81,17 @@ def test_of_several_views_those_are_adapted_that_must_be(alices: Customer) -> No
     request_id = answer.json()["task_id"]
     assert [sent(request_id, nth).size for nth in (0, 1)] == [(640, 640), (20, 20)]
     assert alices.rows("models")[0]["metadata"]["sent_as"].keys() == {"input_image_asset_urls[1]"}
+
+
+def test_a_mask_goes_along_when_its_picture_grows(alices: Customer, simulator: Remote) -> None:
+    links = {name: alices.upload(picture(size=(64, 32))).json()["asset_url"] for name in ("picture", "mask")}
+    request_id = alices.asked(
+        "image-inpaint", input_image_asset_url=links["picture"], input_mask_asset_url=links["mask"]
+    )
+    work()
+    assert alices.status(request_id)["status"] == "complete"
+    (call,) = simulator.calls("recraft", "inpaint")
+    assert [(file["width"], file["height"]) for file in call["files"]] == [(512, 256)] * 2
 
 
 def test_transparency_survives(alices: Customer) -> None:
@@ -122,7 +137,7 @@ def test_a_picture_that_comes_back_itself_is_refused_for_its_bytes_before_it_cos
     [
         ("image-to-image", (300, 100), "longer side must be at most 2.5 times"),  # no size of this shape is taken
         ("image-to-model", (100, 1500), "must have 640 or more pixels"),
-        ("remove-background", (32, 300), "must have 64 or more pixels"),
+        ("remove-background", (2048, 2050), "must have 4,096 to 4,194,304 pixels"),
     ],
 )
 def test_what_no_size_would_mend_is_refused_with_its_rule(
@@ -131,7 +146,7 @@ def test_what_no_size_would_mend_is_refused_with_its_rule(
     answer = asked(alices, operation, "stability", alices.link_to(size=size))
     assert refusal_of(answer) == (422, "INPUT_INVALID")
     assert rule in answer.json()["error"]
-    assert ("Resize it first" in answer.json()["error"]) is (operation == "remove-background")
+    assert ("Make it smaller first" in answer.json()["error"]) is (operation == "remove-background")
     assert (Item.objects.count(), alices.balance) == (0, 100)
 
 
