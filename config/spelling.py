@@ -17,7 +17,7 @@ from django.utils.text import capfirst
 # What a table calls a field -> what people call it, where a capital letter is not enough.
 HEADINGS = {
     "actor": "By",
-    "api_cost_usd": "Provider's price",
+    "api_cost_usd": "Provider's price in $",
     "at": "When",
     "cost_usd": "Provider's cost",
     "credits_cost": "Price in credits",
@@ -31,11 +31,13 @@ HEADINGS = {
     "park_until": "Parked until",
     "pass_no": "Pass",
     "poll_at": "Asked again",
+    "public_id": "Item",
     "rating_avg": "Rating",
     "remote_id": "The provider's id",
     "run_after": "Due",
     "seed_used": "Seed",
     "seq": "Number",
+    "session_id": "Session",
     "sha256": "SHA-256",
     "size_bytes": "Size",
     "storage_id": "Folder in the store",

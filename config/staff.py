@@ -89,12 +89,14 @@ class ReasonForm(forms.Form):
     """Why. Every verb asks for it, and says who will read it."""
 
     read_by: ClassVar[str] = "For other staff: it stays beside what was done."
-    reason = forms.CharField(max_length=300, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2, "autofocus": True}))
+    reason = forms.CharField(max_length=300, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}))
     form_key = forms.UUIDField(widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["reason"].help_text = self.read_by
+        first = next(one for one in self.fields.values() if not one.widget.is_hidden)
+        first.widget.attrs["autofocus"] = True
 
 
 class AmountForm(ReasonForm):

@@ -13,6 +13,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
@@ -64,16 +65,22 @@ class AttemptAdmin(ReadOnlyAdmin):
 
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
-    list_display = ("at", "kind", "request", "item", "actor", "data_said")
+    list_display = ("at", "what", "request", "item", "actor", "data_said")
+    fields = ("at", "what", "request", "item", "actor", "data", "seq")
+    readonly_fields = ("what",)
     list_filter = ("kind",)
     list_select_related = ("request", "item")
     search_fields = ("=request__public_id", "=item__public_id")
     search_help_text = "A request's or an item's id, in full"
     ordering = ("-pk",)
 
+    @display(description="What", ordering="kind")
+    def what(self, row: Event) -> str:
+        return str(capfirst(row.get_kind_display().lower()))
+
     @display(description="Data")
     def data_said(self, row: Event) -> str:
-        return said(row.data)
+        return said(row.data) or "–"
 
 
 @admin.register(Asset)

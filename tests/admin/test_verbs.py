@@ -64,6 +64,18 @@ def balance(owner: User) -> int:
 # --- Each verb ------------------------------------------------------------------------------------
 
 
+def test_a_form_begins_at_its_first_field_and_says_who_reads_the_reason(staff: Client, alice: User) -> None:
+    first = {"adjust": "credits", "grant": "credits"}
+    account = Account.objects.get(owner=alice)
+    for verb, field in first.items():
+        form = staff.get(address(Account, verb), {"row": account.pk}).context["form"]
+        assert [name for name, one in form.fields.items() if "autofocus" in one.widget.attrs] == [field]
+        assert "customer reads it" in form.fields["reason"].help_text
+    form = staff.get(address(Lane, "pause"), {"row": "provider_d"}).context["form"]
+    assert "autofocus" in form.fields["reason"].widget.attrs
+    assert "other staff" in form.fields["reason"].help_text
+
+
 def test_cancel_says_what_was_cancelled_and_what_had_ended(staff: Client, alice: User) -> None:
     request = submit(alice, 5)
     finish_two = list(request.items.all()[:2])
