@@ -54,8 +54,8 @@ class GroupAdmin(DjangoGroupAdmin, SpelledAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Name the groups; how many permissions and people they have is counted, not listed by numbers."""
-        named: list[Any]
-        named, *rest = super().get_deleted_objects(objs, request)
+        found: Any = super().get_deleted_objects(objs, request)
+        named, *rest = found
         return ([one for one in named if not isinstance(one, list)], *rest)
 
 
