@@ -276,8 +276,10 @@ STATIC_ROOT = None if LOCAL else BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "templates" / "static"]
 WHITENOISE_USE_FINDERS = LOCAL
 
-# Wrong logins and refused tokens allowed per address in a window.
+# Wrong logins and refused tokens allowed per address in a window. A password may be guessed, a token hardly: its limit
+# is there for floods, and must not hide a plain 401 from the clients of a whole office.
 LOGIN_LIMIT = env.integer("LOGIN_LIMIT", 20, low=1)
+REFUSED_TOKEN_LIMIT = env.integer("REFUSED_TOKEN_LIMIT", 200, low=1)
 LOGIN_WINDOW_S = env.integer("LOGIN_WINDOW_S", 300, low=1)
 METRICS_TOKEN = env.text("METRICS_TOKEN", "")
 # Threads of one web process: how many HTTP calls it answers at a time.

@@ -178,8 +178,11 @@ def rate_limited(wait_s: float) -> Problem:
 
 
 def is_guess(problem: Problem) -> bool:
-    """Say whether a refusal costs its address a place: a wrong credential does, a missing one is nobody's guess."""
-    return problem.status == 401 and problem.code != "NOT_AUTHENTICATED"
+    """Say whether a refusal costs its address a place: a wrong credential does, a missing one is nobody's guess.
+
+    Nor is one that has expired: it was right once, and whoever brings it has to hear that it is time for another.
+    """
+    return problem.status == 401 and problem.code not in ("NOT_AUTHENTICATED", "TOKEN_EXPIRED")
 
 
 def _limited(problem: Problem, request: Any) -> Problem:

@@ -13,7 +13,7 @@ from config.api.throttle import SlidingWindow, Window
 
 def count(address: str) -> Window:
     """Count one refused token. A `retry_after_s` in the answer says that the address is beyond its limit."""
-    return SlidingWindow("refused", settings.LOGIN_LIMIT, settings.LOGIN_WINDOW_S).hit(network(address))
+    return SlidingWindow("refused", settings.REFUSED_TOKEN_LIMIT, settings.LOGIN_WINDOW_S).hit(network(address))
 
 
 def logins() -> SlidingWindow:

@@ -191,7 +191,8 @@ def test_a_socket_learns_when_its_token_ends(alice: User) -> None:
 class TestTheWindowOfAnAddress:
     @pytest.fixture(autouse=True)
     def limit(self, settings: Any) -> None:
-        settings.LOGIN_LIMIT, settings.LOGIN_WINDOW_S = 3, 300
+        settings.LOGIN_LIMIT = settings.REFUSED_TOKEN_LIMIT = 3
+        settings.LOGIN_WINDOW_S = 300
 
     def log_in(self, client: APIClient, password: str, **extra: str) -> Any:
         body = {"username": "alice", "password": password}
@@ -206,6 +207,11 @@ class TestTheWindowOfAnAddress:
         assert who(client, f"Bearer {token(alice)}").status_code == 200
         assert self.log_in(client, "alice").status_code == 200
         assert who(client, "Bearer x", REMOTE_ADDR="192.0.2.7").status_code == 401
+
+    def test_a_token_that_has_expired_is_no_guess(self, client: APIClient, alice: User) -> None:
+        # A client that polls learns from 401, never from 429, that it has to fetch another.
+        bearer = f"Bearer {signed(alice, exp=int(time.time()) - 60)}"
+        assert {who(client, bearer).json()["code"] for _ in range(5)} == {"TOKEN_EXPIRED"}
 
     def test_a_call_without_a_token_is_no_guess(self, client: APIClient) -> None:
         assert {who(client, None).status_code for _ in range(4)} == {401}

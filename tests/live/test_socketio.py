@@ -455,6 +455,6 @@ async def test_with_nobody_connected_there_is_nothing_to_pay(base: str, alice: U
 
 
 async def test_many_refused_tokens_of_one_address_are_told_to_slow_down(base: str, settings: Any) -> None:
-    settings.LOGIN_LIMIT = 1
+    settings.REFUSED_TOKEN_LIMIT = 1
     codes = [(await refused(base, "nonsense"))["data"]["code"] for _ in range(2)]
     assert codes == ["TOKEN_INVALID", "TOO_MANY_REQUESTS"]

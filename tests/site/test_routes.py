@@ -125,7 +125,7 @@ def content(body: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def unlimited(settings: Any) -> None:
-    settings.LOGIN_LIMIT = 1_000_000
+    settings.LOGIN_LIMIT = settings.REFUSED_TOKEN_LIMIT = 1_000_000
     settings.VISUAL_RATE_LIMIT = 1_000_000
     redis.client().flushdb()
 
