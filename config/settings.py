@@ -78,6 +78,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "config.api.trace.TraceMiddleware",
+    "config.middleware.LivenessMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -222,6 +223,15 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Atelier",
     "VERSION": "1.0.0",
     "DESCRIPTION": "Submit generation work, follow it live, fetch what was made, watch credits.",
+    # In the order in which somebody new reads: a token first, then a door, then what it cost.
+    "TAGS": [
+        {"name": "auth", "description": "Tokens for a name and a password"},
+        {"name": "visual-generation", "description": "Pictures from words, one or many at once"},
+        {"name": "makeit3d", "description": "Pictures, their changes and 3D models"},
+        {"name": "story-images", "description": "Checked pictures for each segment of a story"},
+        {"name": "pose-generator", "description": "People in poses, their backgrounds and formats"},
+        {"name": "credits", "description": "Balance and prices"},
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -258,7 +268,8 @@ CORS_EXPOSE_HEADERS = [
     "Location",
     "Idempotency-Replayed",
 ]
-CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "x-csrftoken"]
+# The last one means nothing here; clients of the systems before send it along, and browsers ask whether they may.
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "x-csrftoken", "x-api-key"]
 
 # Unfold needs unsafe-eval, so /admin/ is left to its own devices; everything else is strict.
 _directives = {

@@ -33,6 +33,13 @@ def test_alive_needs_nothing(client: APIClient, django_assert_num_queries: Any) 
     assert (answer.status_code, answer.json()) == (200, {"status": "healthy"})
 
 
+def test_alive_whatever_name_a_platform_asks_by(client: APIClient, settings: Any) -> None:
+    settings.ALLOWED_HOSTS, settings.SECURE_SSL_REDIRECT = ["desk.example.com"], True
+    for name in ("healthcheck.railway.app", "10.1.2.3:8000"):
+        assert client.get("/health", headers={"Host": name}).status_code == 200
+        assert client.get("/health/ready", headers={"Host": name}).status_code != 200
+
+
 @pytest.mark.usefixtures("all_is_well")
 def test_ready_when_every_service_answers(client: APIClient) -> None:
     answer = client.get("/health/ready")
@@ -194,10 +201,10 @@ def test_a_named_origin_may_read_the_headers_that_matter(client: APIClient, sett
         "/api/credits/balance",
         HTTP_ORIGIN="https://studio.example",
         HTTP_ACCESS_CONTROL_REQUEST_METHOD="POST",
-        HTTP_ACCESS_CONTROL_REQUEST_HEADERS="authorization, idempotency-key, content-type",
+        HTTP_ACCESS_CONTROL_REQUEST_HEADERS="authorization, idempotency-key, content-type, x-api-key",
     )
     allowed = preflight.headers["Access-Control-Allow-Headers"]
-    assert all(name in allowed for name in ("authorization", "idempotency-key", "content-type"))
+    assert all(name in allowed for name in ("authorization", "idempotency-key", "content-type", "x-api-key"))
 
 
 def test_no_other_origin_may(client: APIClient, settings: Any) -> None:
@@ -215,6 +222,8 @@ def test_the_documents_are_public_and_complete(client: APIClient) -> None:
     assert token["responses"]["default"] == {"$ref": "#/components/responses/Problem"}
     assert token.get("security", [{}]) in ([], [{}])
     assert schema["paths"]["/api/credits/balance"]["get"]["security"] == [{"bearer": []}]
+    calls = [call for path in schema["paths"].values() for call in path.values() if "tags" in call]
+    assert {tag for call in calls for tag in call["tags"]} == {tag["name"] for tag in schema["tags"]}
 
 
 def test_the_docs_page_needs_nothing_inline_and_nothing_from_elsewhere(client: APIClient) -> None:
