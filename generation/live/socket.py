@@ -257,7 +257,7 @@ class Socket:
         event = await self._receive()
         if event["type"] == "websocket.disconnect":
             return None
-        text = event.get("text") or ""
+        text = event.get("text") or event.get("bytes") or ""  # many JSON libraries write bytes
         if len(text) > LONGEST_MESSAGE:
             return {}
         try:

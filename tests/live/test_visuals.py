@@ -198,6 +198,15 @@ async def test_what_cannot_be_understood_is_said_and_the_connection_stays(alice:
         assert await client.hears_nothing()
 
 
+@pytest.mark.parametrize(
+    ("frame", "answer"), [(b'{"type": "ping"}', "pong"), (b"\xff\xfe", "error"), (b"", "error")]
+)
+async def test_a_frame_may_be_binary(alice: User, frame: bytes, answer: str) -> None:
+    async with connected(PATH, alice) as client:
+        await client.send_input({"type": "websocket.receive", "bytes": frame})
+        assert (await client.hear())["type"] == answer
+
+
 async def test_a_connection_follows_a_bounded_number_of_requests(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumers, "MOST_SUBSCRIPTIONS", 2)
     names = await do(lambda: [item.public_id for item in submit(alice, 3).items.order_by("index")])
