@@ -198,9 +198,7 @@ async def test_what_cannot_be_understood_is_said_and_the_connection_stays(alice:
         assert await client.hears_nothing()
 
 
-@pytest.mark.parametrize(
-    ("frame", "answer"), [(b'{"type": "ping"}', "pong"), (b"\xff\xfe", "error"), (b"", "error")]
-)
+@pytest.mark.parametrize(("frame", "answer"), [(b'{"type": "ping"}', "pong"), (b"\xff\xfe", "error"), (b"", "error")])
 async def test_a_frame_may_be_binary(alice: User, frame: bytes, answer: str) -> None:
     async with connected(PATH, alice) as client:
         await client.send_input({"type": "websocket.receive", "bytes": frame})
