@@ -15,7 +15,8 @@ from django.conf import settings
 from django.contrib.auth import middleware as auth
 from django.contrib.messages import middleware as messages
 from django.contrib.sessions import middleware as sessions
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
+from django.middleware import common
 from django_htmx import middleware as htmx
 
 # Where doors answer; a test holds it to the routes.
@@ -47,6 +48,13 @@ class MessageMiddleware(_ForPages, messages.MessageMiddleware):
 
 class HtmxMiddleware(_ForPages, htmx.HtmxMiddleware):
     pass
+
+
+class CommonMiddleware(common.CommonMiddleware):
+    """Django's own, but that `/health` answers to every name: platforms and probes ask by names of their own."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        return None if request.path_info == "/health" else super().process_request(request)
 
 
 class CSPMiddleware:
