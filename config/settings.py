@@ -252,6 +252,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.api.schema.add_problem",
+        "config.api.schema.say_json",
     ],
     "SERVE_PUBLIC": True,
 }

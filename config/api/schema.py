@@ -88,6 +88,16 @@ def add_problem(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     return result
 
 
+def say_json(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Postprocessing hook: bodies are JSON, whatever name the parser takes them under; generated clients ask for one."""
+    for operations in result.get("paths", {}).values():
+        for operation in operations.values():
+            content = operation.get("requestBody", {}).get("content", {}) if isinstance(operation, dict) else {}
+            if "*/*" in content:
+                content["application/json"] = content.pop("*/*")
+    return result
+
+
 # Public, and deaf to tokens: a stale one must not hide the page that says how to get a new one.
 schema_view = SpectacularAPIView.as_view(authentication_classes=[])
 docs_view = SpectacularSwaggerSplitView.as_view(url_name="schema", authentication_classes=[], template_name="docs.html")
