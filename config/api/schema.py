@@ -89,7 +89,7 @@ def add_problem(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def say_json(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Postprocessing hook: bodies are JSON, whatever name the parser takes them under; generated clients ask for one."""
+    """Postprocessing hook: a body is JSON, whatever name the parser takes it under; generated clients need one."""
     for operations in result.get("paths", {}).values():
         for operation in operations.values():
             content = operation.get("requestBody", {}).get("content", {}) if isinstance(operation, dict) else {}
