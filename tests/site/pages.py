@@ -209,7 +209,7 @@ ROOMS = (
 )
 
 _BELLS = "django_rq:"
-_BELL_LISTS = ("jobs", "started_jobs", "failed_jobs", "workers")
+_BELL_LISTS = ("jobs", "started_jobs", "failed_jobs")
 
 CONSOLE = (
     Page("console-login", "admin:login", VISITOR),
@@ -257,7 +257,11 @@ CONSOLE = (
     Page("password-done", "admin:password_change_done", STAFF),
     Page("search", "admin:search", STAFF, query=lambda house: "s=alice", is_whole=False),
     Page("bells", f"{_BELLS}home", STAFF, needs=("generation.view_item",)),
-    *(Page(f"bells-{name}", _BELLS + name, STAFF, needs=("generation.view_item",)) for name in _BELL_LISTS),
+    *(
+        Page(f"bells-{name}", _BELLS + name, STAFF, needs=("generation.view_item",), kind="bells-list")
+        for name in _BELL_LISTS
+    ),
+    Page("bells-workers", f"{_BELLS}workers", STAFF, needs=("generation.view_item",)),
     Page(
         *("bell", f"{_BELLS}job_detail", STAFF, lambda house: [queue.bells().job_ids[0]]),
         needs=("generation.view_item",),
