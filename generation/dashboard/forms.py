@@ -17,7 +17,7 @@ from config.api.errors import ApiError
 from credits.models import Price
 from credits.pricing import Quote
 from generation.dashboard import wares
-from generation.dashboard.sheets import Sheet
+from generation.dashboard.sheets import FAILED, Sheet
 from generation.doors.visuals import plan, serializers
 from generation.doors.visuals.plan import Wish
 from generation.plan import Plan
@@ -177,11 +177,15 @@ def fresh(values: dict[str, str] | None = None, kind: type[VisualForm] = VisualF
     return kind(initial={"form_key": uuid.uuid4(), **(values or {})})
 
 
-def earlier(sheet: Sheet, chosen: str = "") -> dict[str, Any]:
-    """The values of an earlier request of one's own, to send it again or change it. chosen: which one of a batch."""
+def earlier(sheet: Sheet, chosen: str = "", only_failed: bool = False) -> dict[str, Any]:
+    """The values of an earlier request of one's own, to send it again or change it.
+
+    chosen: which one of a batch a form of one begins with. only_failed: leave out of a batch what came out well.
+    """
     if not sheet.cards or sheet.request.door != plan.DOOR:
         return {}
-    items = [card.item for card in sheet.cards]
+    cards = [card for card in sheet.cards if card.state == FAILED] if only_failed else []
+    items = [card.item for card in cards or sheet.cards]
     item = next((one for one in items if one.public_id == chosen), items[0])
     metadata = item.params.get("metadata") or {}
     return {

@@ -71,7 +71,8 @@ def visuals(request: HttpRequest) -> HttpResponse:
 def _visual(request: HttpRequest, kind: type[forms.VisualForm]) -> HttpResponse:
     if request.method != "POST":
         sheet = _like(request)
-        values = forms.earlier(sheet, request.GET.get("item", "")) if sheet else None
+        asked = request.GET
+        values = forms.earlier(sheet, asked.get("item", ""), asked.get("only") == "failed") if sheet else None
         return _visual_page(request, forms.fresh(values, kind))
     form = kind(request.POST)
     try:

@@ -195,6 +195,12 @@ class Sheet:
         return again(self.request, self.cards[0].item if self.cards else None)
 
     @property
+    def again_failed(self) -> str:
+        """The same for those of a batch that failed; empty when none did, or nothing else came of it."""
+        is_mixed = self.request.door == VISUALS and {COMPLETED, FAILED} <= {card.state for card in self.cards}
+        return f"{reverse('app-make-visuals')}?like={self.request.pk}&only=failed" if is_mixed else ""
+
+    @property
     def charged(self) -> int:
         return sum(card.item.charged for card in self.cards)
 

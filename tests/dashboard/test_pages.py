@@ -235,11 +235,16 @@ def test_a_batch_fills_the_form_of_many_and_one_of_it_the_form_of_one(browser: C
     assert again.context["form"]["prompts"].value() == "\n".join(line.strip() for line in LINES.splitlines() if line)
     assert again.context["form"]["together"].value() == 2
     finish(request)
+    assert "only=failed" not in browser.get(reverse("app-request", args=[request.pk])).text
     last = request.items.order_by("index").last()
     assert last
     picture = browser.get(reverse("app-picture", args=[last.assets.get(kind="image").pk]))
     one = browser.get(picture.context["again"])
     assert one.context["form"]["prompt"].value() == last.prompt
+
+    Item.objects.filter(pk=last.pk).update(status=ItemStatus.FAILED, kept=1)
+    failed = browser.get(reverse("app-request", args=[request.pk])).context["sheet"].again_failed
+    assert browser.get(failed).context["form"]["prompts"].value() == last.prompt
 
 
 def test_the_doors_rate_limit_counts_the_form_too(browser: Client, settings: Any) -> None:
