@@ -5,7 +5,9 @@ Rather than losing them by re-encoding: saving a 1024 x 1024 PNG anew costs 200 
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Iterator
 
 
 class Damaged(Exception):
@@ -74,13 +76,13 @@ def _is_jpeg_metadata(marker: int, start: bytes) -> bool:
     return marker == 0xFE or (0xE0 <= marker <= 0xEF and marker not in JPEG_KEPT_APPS)
 
 
+# Stuffed bytes and restart markers belong to a scan.
+_BEHIND_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
+
+
 def _end_of_scan(data: bytes, at: int) -> int:
-    """Find the marker after a scan; stuffed bytes and restart markers belong to it."""
-    while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
-        if data[at + 1] not in (0x00, 0xFF) and not 0xD0 <= data[at + 1] <= 0xD7:
-            return at
-        at += 1 if data[at + 1] == 0xFF else 2
-    return len(data)
+    found = _BEHIND_SCAN.search(data, at)
+    return found.start() if found else len(data)
 
 
 WEBP_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP"}
@@ -101,3 +103,36 @@ def _cut_webp(data: bytes) -> bytes:
         at = end
     rest = b"WEBP" + b"".join(kept)
     return b"RIFF" + struct.pack("<I", len(rest)) + rest
+
+
+# A picture of 20 MB has some thousand parts; whoever opens it spends microseconds on each, however small.
+MOST_PARTS = 50_000
+
+
+def is_in_crumbs(data: bytes) -> bool:
+    """Is a PNG or JPEG made of so many parts that opening it would take seconds?"""
+    parts = (
+        _png_parts(data) if data.startswith(b"\x89PNG") else _jpeg_parts(data) if data.startswith(b"\xff\xd8") else ()
+    )
+    return any(nth >= MOST_PARTS for nth, _ in enumerate(parts))
+
+
+def _png_parts(data: bytes) -> Iterator[int]:
+    at = 8
+    while at + 8 <= len(data):
+        yield at
+        at += 12 + struct.unpack_from(">I", data, at)[0]
+
+
+def _jpeg_parts(data: bytes) -> Iterator[int]:
+    """Each step to the first scan: a marker with its part, a fill byte, a byte that is out of place."""
+    at = 2
+    while at + 4 <= len(data):
+        yield at
+        marker = data[at + 1]
+        if data[at] != 0xFF or marker in (0x00, 0xFF):
+            at += 1
+        elif marker in (JPEG_SCAN, JPEG_END):
+            return
+        else:
+            at += 2 + struct.unpack_from(">H", data, at + 2)[0]

@@ -267,6 +267,8 @@ def _opened(body: BinaryIO, formats: tuple[str, ...] = tuple(EXTENSIONS)) -> Ite
 def _decoded(body: BinaryIO, formats: tuple[str, ...]) -> Iterator[tuple[Image.Image, bytes]]:
     """Open a picture after its header was judged; every fault of Pillow's comes out as BadPicture."""
     data = _read(body)
+    if containers.is_in_crumbs(data):
+        raise BadPicture("made of too many parts")
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
             if image.width * image.height > settings.MAX_IMAGE_PIXELS:

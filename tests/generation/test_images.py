@@ -179,6 +179,23 @@ def test_metadata_is_cut_out_and_the_picture_stays_as_it_is(kind: str) -> None:
         assert not {"exif", "xmp", "comment", "Software", "parameters", "XML:com.adobe.xmp"} & set(after.info)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x89PNG\r\n\x1a\n" + png_chunk(b"tEXt", b"k\0v") * 60_000,
+        b"\xff\xd8" + jpeg_segment(0xFE, b"") * 60_000,
+        b"\xff\xd8" + b"\xff" * 60_000,
+        b"\xff\xd8" + b"junk" * 60_000,
+    ],
+    ids=["chunks", "comments", "fill bytes", "junk"],
+)
+def test_a_picture_in_crumbs_is_refused_before_anything_reads_them(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "open", None)
+    assert "too many parts" in refusal(data)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_the_colours_depend_on_stays(kind: str) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
