@@ -75,13 +75,13 @@ def read(body: BinaryIO, size_bytes: int) -> Glb:
     if version != VERSION:
         raise BadModel(f"glTF of version {version}, not {VERSION}")
     if length != size_bytes:
-        raise BadModel(f"says that it has {length} bytes, and has {size_bytes}")
+        raise BadModel(f"a file that says that it has {length} bytes, and has {size_bytes}")
     chunks = _chunks(body, size_bytes)
     if not chunks or chunks[0][0] != JSON_CHUNK:
-        raise BadModel("does not begin with its JSON")
+        raise BadModel("a file that does not begin with its JSON")
     _, at, json_bytes = chunks[0]
     if json_bytes > MOST_JSON_BYTES:
-        raise BadModel(f"holds more than {MOST_JSON_BYTES} bytes of JSON")
+        raise BadModel(f"a file with more than {MOST_JSON_BYTES} bytes of JSON")
     body.seek(at)
     document = _parsed(body.read(json_bytes))
     binary_at, binary_bytes = chunks[1][1:] if len(chunks) > 1 and chunks[1][0] == BINARY_CHUNK else (0, 0)
@@ -96,12 +96,12 @@ def _chunks(body: BinaryIO, size_bytes: int) -> list[tuple[int, int, int]]:
         body.seek(at)
         head = body.read(CHUNK_HEADER_BYTES)
         if len(head) < CHUNK_HEADER_BYTES or len(found) == MOST_CHUNKS:
-            raise BadModel("a damaged table of chunks")
+            raise BadModel("a file with a damaged table of chunks")
         length, kind = struct.unpack("<II", head)
         found.append((kind, at + CHUNK_HEADER_BYTES, length))
         at += CHUNK_HEADER_BYTES + length
     if at != size_bytes:
-        raise BadModel("is cut off")
+        raise BadModel("a file that is cut off")
     return found
 
 
@@ -112,14 +112,14 @@ def _parsed(text: bytes) -> dict[str, Any]:
     try:
         document = json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        raise BadModel(f"its JSON cannot be read ({type(error).__name__})") from None
+        raise BadModel(f"a file whose JSON cannot be read ({type(error).__name__})") from None
     asset = document.get("asset") if isinstance(document, dict) else None
     if not isinstance(asset, dict) or not str(asset.get("version", "")).startswith(f"{VERSION}."):
-        raise BadModel("its JSON is no glTF 2")
+        raise BadModel("a file whose JSON is no glTF 2")
     for kind in ("buffers", "images"):
         for part in _parts(document, kind):
             if not str(part.get("uri", "data:")).startswith("data:"):
-                raise BadModel("is not whole: parts of it lie elsewhere")
+                raise BadModel("a model of which parts lie elsewhere")
     return document
 
 
@@ -145,7 +145,7 @@ def _rewritten(body: BinaryIO, glb: Glb, size_bytes: int) -> Model:
     try:
         text = json.dumps(glb.document, separators=(",", ":"), allow_nan=False).encode()
     except (ValueError, RecursionError):
-        raise BadModel("its JSON cannot be written again") from None
+        raise BadModel("a file whose JSON cannot be written again") from None
     text += b" " * (-len(text) % 4)
     length = HEADER_BYTES + CHUNK_HEADER_BYTES + len(text) + size_bytes - glb.json_end
     copy = Spool(length)

@@ -231,6 +231,8 @@ _OBJ_WORDS = frozenset(
 
 def is_obj(head: bytes) -> bool:
     """Do a file's first lines read as Wavefront OBJ: known words only, and a point among them?"""
+    if b"\0" in head:
+        return False
     try:
         text = head.decode()
     except UnicodeDecodeError as fault:  # the last letter may be cut in two

@@ -73,10 +73,11 @@ def test_metadata_of_a_photograph_is_cut_out(alices: Customer) -> None:
         (picture()[:200], (422, "INPUT_INVALID")),
         (glb()[:-4], (422, "INPUT_INVALID")),
         (b"glTF\x01\x00\x00\x00\x14\x00\x00\x00", (422, "INPUT_INVALID")),
+        (b"v 0 0 0\0\nv 1 0 0\n", (422, "INPUT_INVALID")),
         (b"\x89PNG\r\n\x1a\n" + b"x" * 5000, (413, "INPUT_TOO_LARGE")),
         (b"glTF" + b"x" * 9000, (413, "INPUT_TOO_LARGE")),
     ],
-    ids=["empty", "html", "pdf", "cut picture", "cut model", "old model", "large picture", "large model"],
+    ids=["empty", "html", "pdf", "cut picture", "cut model", "old model", "no text", "large picture", "large model"],
 )
 def test_what_cannot_be_used_is_refused_and_not_stored(
     alices: Customer, media: Path, settings: Any, data: bytes, refusal: tuple[int, str]
