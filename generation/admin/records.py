@@ -106,11 +106,11 @@ class AssetAdmin(ReadOnlyAdmin):
 
     @display(description="Preview")
     def preview(self, row: Any) -> SafeString | str:
-        return _image(row.thumbnail_key, "console-thumbnail") if row.thumbnail_key else "–"
+        return _image(row.thumbnail_key, "console-thumbnail", f"Preview of {row.item}") if row.thumbnail_key else "–"
 
     @display(description="Picture")
     def picture(self, row: Asset) -> SafeString | str:
-        return _image(row.key, "console-picture") if row.content_type.startswith("image/") else "–"
+        return _image(row.key, "console-picture", str(row)) if row.content_type.startswith("image/") else "–"
 
     @display(description="Pixels")
     @figure
@@ -123,8 +123,8 @@ class AssetAdmin(ReadOnlyAdmin):
         return spelling.size(row.size_bytes)
 
 
-def _image(key: str, css_class: str) -> SafeString:
-    return format_html('<img src="{}" class="{}" alt="" loading="lazy">', storage.link(key, "/"), css_class)
+def _image(key: str, css_class: str, words: str) -> SafeString:
+    return format_html('<img src="{}" class="{}" alt="{}" loading="lazy">', storage.link(key, "/"), css_class, words)
 
 
 @admin.register(Chore)
