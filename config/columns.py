@@ -14,6 +14,7 @@ from django.contrib.admin import display
 from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
+from django.forms import Media
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import cached_property
@@ -27,6 +28,7 @@ from config import spelling, times
 Spelled = Callable[[Any], Any]
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
+SLUG_SCRIPTS = ("urlify.js", "prepopulate.js", "xregexp.js", "xregexp.min.js")
 FIGURES = (models.IntegerField, models.DecimalField, models.FloatField)
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 
@@ -41,6 +43,13 @@ class SpelledAdmin(ModelAdmin):
     """The ground of all rooms. Django takes a callable for a column as well as a name; these are put in for names."""
 
     empty_value_display = "–"
+
+    @property
+    def media(self) -> Media:
+        """Django's scripts without those that spell slugs while one types, which no room needs: they weigh more than
+        all others, and a page shows nothing before it has read them."""
+        usual = super().media
+        return Media(css=usual._css, js=[script for script in usual._js if not script.endswith(SLUG_SCRIPTS)])
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return [self._columns.get(name, name) for name in super().get_list_display(request)]

@@ -19,7 +19,11 @@ UNFOLD: dict[str, Any] = {
     "ENVIRONMENT": "generation.admin.desk.badge",
     "DASHBOARD_CALLBACK": "generation.admin.desk.fill",
     "STYLES": [lambda request: static("console.css")],
-    "SCRIPTS": [lambda request: static("names.js"), lambda request: static("times.js")],
+    "SCRIPTS": [
+        lambda request: static("theme.js"),
+        lambda request: static("names.js"),
+        lambda request: static("times.js"),
+    ],
     "SIDEBAR": {"navigation": "generation.admin.menu.navigation"},
     # The dashboard's accent, so that both look like one house.
     "COLORS": {

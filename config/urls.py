@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.decorators.cache import cache_control
 
 from config import health
 from config.api.schema import docs_view, schema_view
@@ -31,5 +32,7 @@ urlpatterns = [
     path("hooks/<slug:alias>/<str:token>", hooks.receive, name="hook"),
     path("app/", include("generation.dashboard.urls")),
     path("admin/queues/", include("generation.admin.bells")),
+    # Every list and form asks for it before it shows anything; as Django has it, a browser keeps no copy.
+    path("admin/jsi18n/", cache_control(private=True, max_age=3600)(admin.site.i18n_javascript)),
     path("admin/", admin.site.urls),
 ]
