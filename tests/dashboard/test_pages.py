@@ -98,6 +98,27 @@ def test_whoever_has_no_credits_is_told_where_they_come_from(browser: Client, se
     assert "1 credit too few. Whoever runs this desk can give you more." in total
 
 
+def test_a_form_that_is_too_old_says_what_to_do(alice: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(alice)
+    answer = strict.post(reverse("app-make-visual"), form())
+    assert answer.status_code == 403
+    assert "Nothing was ordered or changed." in answer.text
+    assert not Request.objects.exists()
+
+
+def test_a_fault_of_ours_is_a_page_of_ours(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("generation.dashboard.shelf.running", break_down)
+    browser.raise_request_exception = False
+    answer = browser.get(reverse("app-home"))
+    assert answer.status_code == 500
+    assert "Something went wrong here, not with you." in answer.text
+    assert "app.css" in answer.text
+
+
 # --- Asking ---------------------------------------------------------------------------------------
 
 
