@@ -50,6 +50,7 @@ class UserAdmin(DjangoUserAdmin, SpelledAdmin):
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, SpelledAdmin):
+    list_display = ("name",)
     search_help_text = "A part of a group's name"
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:

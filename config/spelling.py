@@ -96,7 +96,7 @@ def said(data: Mapping[str, Any]) -> str:
 
 def listed(data: Any) -> str:
     """Below one another, for a row's own page."""
-    return format_html_join("", "<span><span>{}</span> {}</span>", facts(data))
+    return format_html_join("", '<span class="console-fact"><span>{}</span> {}</span>', facts(data))
 
 
 def _fact(name: str, value: Any) -> tuple[str, str]:
