@@ -315,8 +315,8 @@ def test_a_repeat_is_answered_although_its_link_has_died(alices: Customer, files
     [
         ("upscale", "stability", (1600, 400), "Each side of the picture must have 32 to 1,536 pixels"),
         ("upscale", "stability", (1500, 1500), "1,024 to 1,048,576 pixels"),
-        ("remove-background", "stability", (32, 300), "Each side of the picture must have 64"),
-        ("remove-background", "recraft", (200, 300), "must have 256 to 4,096 pixels"),
+        ("remove-background", "stability", (2100, 2000), "4,096 to 4,194,304 pixels"),
+        ("remove-background", "recraft", (5000, 300), "must have 256 to 4,096 pixels"),
     ],
 )
 def test_a_size_that_the_provider_refuses_is_refused_before_it_costs_anything(
