@@ -33,6 +33,6 @@ urlpatterns = [
     path("app/", include("generation.dashboard.urls")),
     path("admin/queues/", include("generation.admin.bells")),
     # Every list and form asks for it before it shows anything; as Django has it, a browser keeps no copy.
-    path("admin/jsi18n/", cache_control(private=True, max_age=3600)(admin.site.i18n_javascript)),
+    path("admin/jsi18n/", cache_control(private=True, max_age=3600)(admin.site.i18n_javascript), name="jsi18n"),
     path("admin/", admin.site.urls),
 ]

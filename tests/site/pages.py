@@ -303,6 +303,7 @@ NO_PAGE = {
     "admin:logout": "a POST that leads to the sign-in",
     "admin:autocomplete": "JSON",
     "admin:jsi18n": "a script",
+    "jsi18n": "the same script, at the same address",
     "admin:view_on_site": "leads on; no row here has another address",
     "admin:generation_item_queue_act": "a POST that leads to bulk-ask, or asks as a verb does",
     "admin:generation_auditrun_run": "a POST that leads back",
