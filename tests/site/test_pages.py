@@ -40,7 +40,7 @@ def refused() -> set[str]:
 
 
 def test_every_route_has_a_row_and_every_row_a_route() -> None:
-    named = {name for name in routes() if name and not name.endswith(":")}  # without a name: what only leads on
+    named = {name for name in routes() if not name.endswith(":")}  # without a name: what only leads on
     known = {page.route for page in PAGES} | NO_PAGE.keys() | refused()
     assert sorted(named - known) == [], "a page without a row in tests/site/pages.py"
     assert sorted(known - named) == [], "a row without a route"
