@@ -2,6 +2,7 @@
 
     item     QUEUED <-> HELD, QUEUED -> RUNNING -> SUCCEEDED | FAILED
              RUNNING -> QUEUED | HELD (next step, another try), RUNNING -> WAITING -> RUNNING (parked)
+             RUNNING -> RUNNING (the next step is ours, and its holder does it at once)
              any open state -> QUEUED | SUCCEEDED (a part was given up), FAILED | CANCELLED
              FAILED -> QUEUED (reopened by staff)
     request  QUEUED -> RUNNING -> COMPLETED | FAILED | CANCELLED, COMPLETED | FAILED -> RUNNING (reopened)
@@ -28,6 +29,10 @@ from generation import events
 from generation.events import Change
 from generation.models import EventKind, Item, ItemStatus, Request, RequestStatus, rows
 
+# Whether steps of our own need not wait for their lane, as a condition of a statement.
+OURS_MAY_RUN = (
+    "NOT EXISTS (SELECT FROM providers_lane WHERE name IN ('internal', 'desk') AND (paused OR cap IS NOT NULL))"
+)
 OPEN = (ItemStatus.QUEUED, ItemStatus.HELD, ItemStatus.RUNNING, ItemStatus.WAITING)
 FINAL = (ItemStatus.SUCCEEDED, ItemStatus.FAILED, ItemStatus.CANCELLED)
 
@@ -48,6 +53,7 @@ class Move:
 
 S, E = ItemStatus, EventKind
 ADVANCE = Move("advance", (S.RUNNING,), S.QUEUED, E.STEP, takes_away=True)  # the next step waits in its lane
+CARRY_ON = Move("carry on", (S.RUNNING,), S.RUNNING, E.STEP)  # the next step is ours: its holder does it at once
 AGAIN = Move("again", (S.RUNNING,), S.QUEUED, E.STEP, takes_away=True)  # a bad verdict: another pass
 AGAIN_LATER = Move("again later", (S.RUNNING,), S.HELD, E.STEP, takes_away=True)  # the same, due at run_after
 RETRY = Move("retry", (S.RUNNING, S.WAITING), S.HELD, E.RETRYING, takes_away=True)  # due at run_after
@@ -71,8 +77,8 @@ CALL_OFF = Move("call off", (R.QUEUED, R.RUNNING), R.CANCELLED, E.REQUEST_CANCEL
 REOPEN_REQUEST = Move("reopen", (R.COMPLETED, R.FAILED), R.RUNNING, E.REOPENED)
 
 ITEM_MOVES = (
-    ADVANCE, AGAIN, AGAIN_LATER, RETRY, REQUEUE, PARK, FETCH, SUCCEED, SKIP, END_WITHOUT, FAIL, CANCEL, HOLD, RELEASE,
-    REOPEN,
+    ADVANCE, CARRY_ON, AGAIN, AGAIN_LATER, RETRY, REQUEUE, PARK, FETCH, SUCCEED, SKIP, END_WITHOUT, FAIL, CANCEL, HOLD,
+    RELEASE, REOPEN,
 )  # fmt: skip
 REQUEST_MOVES = (START, COMPLETE, GIVE_UP, CALL_OFF, REOPEN_REQUEST)
 
@@ -83,16 +89,19 @@ def move(
     arrow: Move,
     *,
     fence: int | None = None,
+    at_step: int | None = None,
     told: dict[str, Any] | None = None,
     **fields: Any,
 ) -> bool:
     """Move one item along an arrow and record its event with `told` as data. One query.
 
-    False when the item no longer stands at a source of the arrow, or `fence` no longer holds.
+    False when the item no longer stands at a source of the arrow, `fence` no longer holds, or it has left `at_step`.
     """
     given: dict[str, Any] = {"request_id": change.request_id, "status": arrow.sources}
     if fence is not None:
         given["fence"] = fence
+    if at_step is not None:
+        given["step"] = at_step
     if arrow.takes_away:
         fields.setdefault("fence", rows.Sql("fence + 1"))
     if not rows.update(Item, item_id, to={"status": arrow.target, **fields}, given=given):
@@ -168,7 +177,7 @@ WITH held AS MATERIALIZED (
         started_at = CASE WHEN held.starts THEN clock_timestamp() ELSE r.started_at END
     FROM held CROSS JOIN begun WHERE r.id = held.id
     RETURNING r.owner_id, r.door, r.status, r.round, r.seq, clock_timestamp() AS now,
-              r.mirrored_seq IS NOT NULL AS mirrored, held.starts
+              r.mirrored_seq IS NOT NULL AS mirrored, held.starts, {OURS_MAY_RUN} AS ours_may_run
 ), told AS (
     INSERT INTO generation_event (request_id, item_id, seq, kind, at, actor, data)
     SELECT %(request)s, NULL, seq - 1, '{START.event}', now, '', '{{}}' FROM raised WHERE starts
@@ -179,21 +188,28 @@ SELECT * FROM raised
 """  # noqa: S608 constants of this file
 
 
-def begin(item: Item, fence: int) -> bool:
+@dataclass(frozen=True)
+class Begun:
+    """A call that may go out. ours_may_run: what follows of our own need not wait for its lane."""
+
+    ours_may_run: bool
+
+
+def begin(item: Item, fence: int) -> Begun | None:
     """Write down that an item's call goes out now, and move its request on when it is the first. One query.
 
     It is a whole change by itself: pictures of one request begin together, and each would hold the request's lock for
-    as long as its thread waits for its turn between one statement and the next. False when the fence no longer holds.
+    as long as its thread waits for its turn between one statement and the next. None when the fence no longer holds.
     """
     with sql.cursor() as cursor:
         cursor.execute(_BEGIN, {"request": item.request_id, "item": item.pk, "fence": fence, "start": item.starts})
         row = cursor.fetchone()
     if row is None:
-        return False
-    owner_id, door, status, round_, seq, now, is_mirrored, starts = row
+        return None
+    owner_id, door, status, round_, seq, now, is_mirrored, starts, ours_may_run = row
     change = Change(item.request_id, owner_id, door, status, round_, seq - starts, "", now, is_mirrored)
     if starts:
         change.record(EventKind.REQUEST_STARTED)
     change.record(EventKind.STARTED, item.pk, start=item.starts)
     events.announce(change)
-    return True
+    return Begun(ours_may_run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,26 +12,32 @@ from generation.engine import closing, parts
 from generation.engine.again import survives_restart
 from generation.engine.attempts import Gone
 from generation.engine.keeping import keep, late
-from generation.engine.settling import end_step
+from generation.engine.settling import carry_on, end_step
 from generation.engine.stumbling import begins_again
 from generation.models import Attempt, HoldReason, Item, ItemStatus, Outcome, Stage
+from generation.plan import INTERNAL
 from generation.steps import CHECKS, STEPS
 from providers.base import Made
 
 NOT_GOOD_ENOUGH = closing.Failure("CHECK_FAILED", "No result passed the checks.", retryable=False)
 
 
-def take(claim: Claim, made: Made) -> None:
-    """Take what a provider made: keep its file, or judge by its verdict when the step makes none."""
+def take(claim: Claim, made: Made, *, ours_may_run: bool = False) -> Claim | None:
+    """Take what a provider made: keep its file, or judge by its verdict when the step makes none.
+
+    ours_may_run: what follows of our own need not wait for its lane. Such a step is left in this holder's hands: it is
+    returned, to be worked at once.
+    """
     if STEPS[claim.item.step_name].kind is None:
-        _judge(claim, made)
-    else:
-        keep(claim, made)
+        return _judge(claim, made, ours_may_run)
+    keep(claim, made)
+    return None
 
 
 @survives_restart
-def _judge(claim: Claim, made: Made) -> None:
+def _judge(claim: Claim, made: Made, ours_may_run: bool) -> Claim | None:
     """Write down a verdict, and go on, back for another pass, or fail when no pass is left."""
+    following: Attempt | None = None
     item, plan = claim.item, claim.item.step_plan
     left = {**made.extra, "starts": item.starts, "model": made.model}
     status = ItemStatus(item.status)
@@ -38,7 +45,9 @@ def _judge(claim: Claim, made: Made) -> None:
     try:
         with events.change(item.request_id) as change:
             if is_good:
-                status = end_step(change, item, claim.fence, left)
+                following = carry_on(change, claim, left) if ours_may_run else None
+                if following is None:
+                    status = end_step(change, item, claim.fence, left)
             elif plan.asks_again and item.starts < plan.retry.max_starts:
                 _ask_again(change, item, claim.fence)
             elif item.pass_no + 1 < plan.passes:
@@ -62,6 +71,17 @@ def _judge(claim: Claim, made: Made) -> None:
     else:
         item.status = status
         lanes.note_success(item.lane)
+        if following:
+            return _carried_on(claim, left, following)
+    return None
+
+
+def _carried_on(claim: Claim, left: dict[str, Any], attempt: Attempt) -> Claim:
+    """The claim of the step that its holder goes on with."""
+    item = claim.item
+    item.results = {**item.results, item.step_name: left}
+    item.step, item.pass_no, item.starts, item.candidate, item.lane = attempt.step, attempt.pass_no, 1, 0, INTERNAL
+    return replace(claim, attempt_id=attempt.pk)
 
 
 def _ask_again(change: events.Change, item: Item, fence: int) -> None:

@@ -174,15 +174,15 @@ def store(key: str, file: File) -> None:
             time.sleep(wait_s)
 
 
-_RECEIVED = """
+_RECEIVED = f"""
 UPDATE generation_attempt a
 SET stage = %(stage)s, key = %(key)s, content_type = %(content_type)s, size_bytes = %(size)s, sha256 = %(sha256)s,
     seed = %(seed)s, cost_usd = %(cost)s, received_at = clock_timestamp()
 FROM generation_item i
 WHERE a.id = %(attempt)s AND a.ended_at IS NULL AND i.id = a.item_id AND i.fence = %(fence)s AND i.status = 'RUNNING'
 RETURNING EXISTS (SELECT FROM providers_lane WHERE name = a.lane AND breaker = 'open'),
-    NOT EXISTS (SELECT FROM providers_lane WHERE name IN ('internal', 'desk') AND (paused OR cap IS NOT NULL))
-"""
+    {states.OURS_MAY_RUN}
+"""  # noqa: S608 a constant
 
 
 @dataclass(frozen=True)

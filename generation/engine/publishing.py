@@ -124,7 +124,7 @@ def _settle(claim: Claim, moves: list[Move]) -> None:
     item = claim.item
     item.results = {**item.results, **_shown(item, moves)}
     with events.change(item.request_id) as change:
-        end_step(change, item, claim.fence, {})
+        status = end_step(change, item, claim.fence, {})
         for move in moves:
             if move.older:
                 rows.update(Asset, move.older.pk, to={"key": storage.key_aside(move.older)})
@@ -134,6 +134,7 @@ def _settle(claim: Claim, moves: list[Move]) -> None:
             if not rows.update(Asset, move.asset.pk, to=now, given={"key": move.asset.key}):
                 raise Gone
         change.alter(Attempt, claim.attempt_id, stage=Stage.SETTLED, outcome=Outcome.MADE, ended_at=change.now)
+    item.status = status
 
 
 def _shown(item: Item, moves: list[Move]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 
 from generation import events, lanes, states, storage
@@ -147,6 +148,48 @@ def left_behind(item: Item, result: Result) -> dict[str, Any]:
 def end_step(change: events.Change, item: Item, fence: int, left: dict[str, Any]) -> ItemStatus:
     """Move an item past its current step, which leaves `left` behind: into the next one, or to success. Raises Gone."""
     return go_on(change, item, fence, {**item.results, item.step_name: left})
+
+
+def carry_on(change: events.Change, claim: Claim, left: dict[str, Any]) -> Attempt | None:
+    """Move an item past its current step into the next, when that is ours and this holder may take it, without
+    another claim: the attempt of what it does now. None when it must be claimed. Raises Gone."""
+    item, results = claim.item, {**claim.item.results, claim.item.step_name: left}
+    following = item.step_after(results)
+    if following == len(item.steps) or item.steps[following]["candidates"]:
+        return None
+    plan = item.plan_of(following)
+    if not claim.only.takes(plan.operation):
+        return None
+    pass_no = 0 if item.step_plan.checks else item.pass_no
+    now_at = {"step": following, "pass_no": pass_no, "candidate": 0, "starts": 1, "lane": INTERNAL}
+    moved = states.move(
+        change,
+        item.pk,
+        states.CARRY_ON,
+        fence=claim.fence,
+        at_step=item.step,  # the fence stays, and a change whose confirmation was lost is tried again
+        told={"step": item.step_name},
+        adopts=None,
+        results=results,
+        progress=item.progress_at(following),
+        lease_until=change.now + timedelta(seconds=settings.LEASE_S),
+        **now_at,
+    )
+    if not moved:
+        raise Gone
+    attempt = Attempt(
+        item_id=item.pk,
+        round=change.round,
+        step=following,
+        pass_no=pass_no,
+        fence=claim.fence,
+        lane=INTERNAL,
+        provider=INTERNAL,
+        operation=plan.operation,
+        started_at=change.now,
+    )
+    change.add(attempt)
+    return attempt
 
 
 def go_on(

@@ -48,16 +48,16 @@ def work(claim: Claim) -> None:
 
 
 def _ask_provider(claim: Claim) -> None:
-    plan = claim.item.step_plan
+    plan, following = claim.item.step_plan, None
     try:
-        begin(claim)
+        begun = begin(claim)
     except Gone:
         _not_sent(claim)
         return
     try:
         answer = _call(claim, plan)
         if isinstance(answer, Made):
-            take(claim, answer)
+            following = take(claim, answer, ours_may_run=begun.ours_may_run)
         else:
             park(claim, answer)
     except ProviderError as error:
@@ -67,16 +67,19 @@ def _ask_provider(claim: Claim) -> None:
     except Exception as bug:
         log.exception("a bug in a step", extra={"item": claim.item.public_id, "attempt": claim.attempt_id})
         stumble(claim, bug_of(bug))
+    if following:
+        _work_ourselves(following)
 
 
 @survives_restart
-def begin(claim: Claim) -> None:
+def begin(claim: Claim) -> states.Begun:
     """Write down that a call goes out now, and move the request on when it is the first. Raises Gone.
 
     A crash between the claim and this is mended by the next claim's begin.
     """
-    if not states.begin(claim.item, claim.fence):
-        raise Gone
+    if begun := states.begin(claim.item, claim.fence):
+        return begun
+    raise Gone
 
 
 def _call(claim: Claim, plan: StepPlan) -> Made | Pending:

@@ -5,6 +5,8 @@ change nothing twice, and have nothing made twice.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from django.db import OperationalError
@@ -16,6 +18,7 @@ from generation import engine
 from generation.claim import Claim
 from generation.engine import again, fetching, judging, polling
 from generation.models import Attempt, Chore
+from generation.plan import Candidate, StepPlan
 from providers.base import Made
 from tests.generation.support import (
     HUGGINGFACE,
@@ -23,11 +26,13 @@ from tests.generation.support import (
     balance,
     fresh,
     let_leases_end,
+    make_plan,
     outcomes,
     submit_one,
     take,
     work_until_quiet,
 )
+from tests.generation.vendor import stand_in
 from tests.simulator import Remote
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("audited")]
@@ -78,6 +83,25 @@ def test_a_failure_is_given_back_once(
     work_until_quiet()
     assert (fresh(item).status, balance(alice), Attempt.objects.get().error_code) == ("FAILED", 100, "CONTENT_REJECTED")
     assert fresh(item).refunded == 2
+
+
+@pytest.mark.parametrize("nth", range(1, 8))
+def test_a_picture_is_judged_once_and_what_follows_is_done(
+    alice: User, vendors: Remote, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    clean = Made((), Decimal("0.00015"), "verifier", extra={"has_text": False, "has_annotations": False})
+    stand_in(monkeypatch, clean, alias="provider_h")
+    verify = StepPlan("verify", "verify-image", {}, (Candidate("provider_h", "verifier"),), checks=("no-text",))
+    plan = make_plan(alice, thumbnail=True)
+    drawn, thumbnail = plan.items[0].steps
+    item = engine.submit(replace(plan, items=(replace(plan.items[0], steps=(drawn, verify, thumbnail)),))).items.get()
+    with monkeypatch.context() as patched:
+        Line(patched, nth)
+        work_despite_all()
+    work_until_quiet()
+    assert (fresh(item).status, balance(alice)) == ("SUCCEEDED", 98)
+    assert outcomes(item).count("made") >= 3
+    assert not Attempt.objects.filter(ended_at=None).exists()
 
 
 def work_despite_all() -> None:

@@ -22,6 +22,7 @@ from tests.generation.support import (
     balance,
     fresh,
     make_plan,
+    outcomes,
     picture,
     take,
     told,
@@ -68,6 +69,23 @@ def test_a_clean_verdict_lets_the_picture_through(
     assert fresh(item).status == ItemStatus.SUCCEEDED
     assert steps_and_passes(item) == [(0, 0), (1, 0), (2, 0)]
     assert len(vendors.calls("openai")) == 1
+
+
+@pytest.mark.parametrize("pauses", [False, True])
+def test_what_follows_of_our_own_is_done_by_the_same_claim_unless_our_lane_waits(
+    alice: User, vendors: Remote, monkeypatch: pytest.MonkeyPatch, pauses: bool
+) -> None:
+    item = submit_checked(alice, monkeypatch, CLEAN)
+    engine.work(take())
+    if pauses:
+        engine.pause("internal", actor="stella")
+    checking = take()
+    engine.work(checking)
+    stands = fresh(item)
+    assert (stands.status, stands.fence - checking.fence) == (("QUEUED", 1) if pauses else ("SUCCEEDED", 0))
+    engine.resume("internal")
+    work_until_quiet()
+    assert (fresh(item).status, outcomes(item)) == ("SUCCEEDED", ["made", "made", "made"])
 
 
 def test_a_bad_verdict_makes_a_new_picture(alice: User, vendors: Remote, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from config.models import User
-from generation import engine, queue
+from generation import engine, queue, states
 from generation.claim import claim
 from generation.engine import fetching, pace, polling, working
 from generation.models import Attempt, Chore, Event, Item
@@ -234,9 +234,10 @@ def test_a_call_that_was_accepted_after_the_cancel_is_stopped_at_the_vendor_too(
     vendors.settings(delay_s=3600)
     item, begin = submit_one(alice, providers=[HUGGINGFACE]), working.begin
 
-    def begin_and_cancel(taken: Any) -> None:
-        begin(taken)
+    def begin_and_cancel(taken: Any) -> states.Begun:
+        begun = begin(taken)
         engine.cancel(item.request_id)
+        return begun
 
     monkeypatch.setattr(working, "begin", begin_and_cancel)
     work_until_quiet()

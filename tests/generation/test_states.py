@@ -17,7 +17,7 @@ from tests.generation.support import fresh, submit, submit_one
 pytestmark = pytest.mark.django_db
 
 # A self-loop that takes nothing away: doing it twice is doing it again.
-REPEATABLE = {"hold"}
+REPEATABLE = {"hold", "carry on"}
 
 
 @pytest.fixture
@@ -42,6 +42,13 @@ def test_an_item_moves_along_an_arrow_from_its_sources_only(item: Item, arrow: M
     assert now.status == (arrow.target if moved else status)
     assert now.fence == (8 if moved and arrow.takes_away else 7)
     assert Event.objects.count() - before == (1 if moved and arrow.event else 0)
+
+
+def test_who_carries_on_twice_finds_that_the_step_is_done(item: Item) -> None:
+    stand(item, "RUNNING")
+    with events.change(item.request_id) as change:
+        assert states.move(change, item.pk, states.CARRY_ON, fence=7, at_step=0, step=1) is True
+        assert states.move(change, item.pk, states.CARRY_ON, fence=7, at_step=0, step=1) is False
 
 
 @pytest.mark.parametrize("arrow", states.ITEM_MOVES, ids=lambda arrow: arrow.name)
@@ -125,7 +132,7 @@ def test_the_first_item_that_begins_moves_its_request_on_and_the_next_does_not(a
     request = submit(alice, 2)
     for nth, item in enumerate(request.items.order_by("pk"), start=1):
         stand(item, "RUNNING")
-        assert states.begin(fresh(item), 7) is True
+        assert states.begin(fresh(item), 7) == states.Begun(ours_may_run=True)
         assert fresh(item).deadline_at is not None
         request.refresh_from_db()
         assert (request.status, request.started_at is not None) == ("RUNNING", True)
@@ -138,7 +145,7 @@ def test_the_first_item_that_begins_moves_its_request_on_and_the_next_does_not(a
 def test_what_is_no_longer_held_does_not_begin(item: Item, status: str, fence: int) -> None:
     stand(item, status)
     before = Request.objects.get(), Event.objects.count()
-    assert states.begin(fresh(item), fence) is False
+    assert states.begin(fresh(item), fence) is None
     after = Request.objects.get()
     assert (after.status, after.seq, Event.objects.count()) == (before[0].status, before[0].seq, before[1])
     assert fresh(item).deadline_at is None
