@@ -99,7 +99,9 @@ def _go_back(change: events.Change, item: Item, fence: int, left: dict[str, Any]
     target, candidate = begins_again(item)
     lane = lanes.lane_of(item.plan_of(target), candidate)
     wait_s = retry.pause_s(item.step_plan.retry, item.pass_no) if item.step_plan.failure_ends_pass else 0
-    due = {"hold_reason": HoldReason.RETRY, "run_after": change.now + timedelta(seconds=wait_s)} if wait_s else {}
+    due: dict[str, Any] = {}
+    if wait_s:
+        due = {"hold_reason": HoldReason.RETRY, "run_after": change.now + timedelta(seconds=wait_s)}
     moved = states.move(
         change,
         item.pk,

@@ -1,5 +1,6 @@
 // The theme before the first paint: unfold sets it when its scripts have run, and until then the page shows already.
-const theme = JSON.parse(localStorage.getItem("adminTheme") ?? '"auto"');
-if (theme === "dark" || (theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches)) {
-  document.documentElement.classList.add("dark");
+{
+  const chosen = JSON.parse(localStorage.getItem("adminTheme") ?? '"auto"');
+  const isDark = chosen === "auto" ? matchMedia("(prefers-color-scheme: dark)").matches : chosen === "dark";
+  document.documentElement.classList.toggle("dark", isDark);
 }
