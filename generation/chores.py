@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -37,7 +37,7 @@ def mirror(request_id: str, seq: int) -> dict[str, Any]:
     write = import_string(f"{settings.DOORS[request.door]}.mirror.mirror")
     try:
         return {"outcome": write(UUID(request_id))}
-    except storage.StorageError as error:
+    except (storage.StorageError, OperationalError, InterfaceError) as error:
         raise NotYet(str(error)) from error
 
 

@@ -123,7 +123,8 @@ def _statement(only: str) -> str:
 
 _NOTHING_BETTER = """
 AND NOT EXISTS (SELECT 1 FROM providers_lane AS other JOIN generation_item AS better
-                ON better.lane = other.name AND better.status = 'QUEUED' AND better.weight > i.weight)
+                ON better.lane = other.name AND better.status = 'QUEUED' AND better.weight > i.weight
+                WHERE NOT other.paused AND other.breaker <> 'open')
 """
 
 

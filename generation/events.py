@@ -57,6 +57,7 @@ class Change:
     actor: str
     now: datetime
     is_mirrored: bool = False
+    group: str = ""
     events: list[Event] = field(default_factory=list)
     new: dict[type[Model], list[Model]] = field(default_factory=dict)
     altered: dict[tuple[type[Model], Any], dict[str, Any]] = field(default_factory=dict)
@@ -103,14 +104,14 @@ def change(request_id: UUID, *, actor: str = "", reserve: int = 8) -> Iterator[C
         with sql.cursor() as cursor:
             cursor.execute(
                 "UPDATE generation_request SET seq = seq + %s WHERE id = %s"
-                " RETURNING owner_id, door, status, round, seq, clock_timestamp(), mirrored_seq IS NOT NULL",
+                ' RETURNING owner_id, door, status, round, seq, clock_timestamp(), mirrored_seq IS NOT NULL, "group"',
                 [reserve, request_id],
             )
             row = cursor.fetchone()
         if row is None:
             raise LookupError(f"no request {request_id}")
-        owner_id, door, status, round_, seq, now, is_mirrored = row
-        this = Change(request_id, owner_id, door, status, round_, seq - reserve + 1, actor, now, is_mirrored)
+        owner_id, door, status, round_, seq, now, is_mirrored, group = row
+        this = Change(request_id, owner_id, door, status, round_, seq - reserve + 1, actor, now, is_mirrored, group)
         yield this
         if (more := len(this.events) - reserve) > 0:
             # The row is ours until the commit, so the numbers that follow are, too.

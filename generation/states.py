@@ -177,7 +177,7 @@ WITH held AS MATERIALIZED (
         started_at = CASE WHEN held.starts THEN clock_timestamp() ELSE r.started_at END
     FROM held CROSS JOIN begun WHERE r.id = held.id
     RETURNING r.owner_id, r.door, r.status, r.round, r.seq, clock_timestamp() AS now,
-              r.mirrored_seq IS NOT NULL AS mirrored, held.starts, {OURS_MAY_RUN} AS ours_may_run
+              r.mirrored_seq IS NOT NULL AS mirrored, held.starts
 ), told AS (
     INSERT INTO generation_event (request_id, item_id, seq, kind, at, actor, data)
     SELECT %(request)s, NULL, seq - 1, '{START.event}', now, '', '{{}}' FROM raised WHERE starts
@@ -188,28 +188,21 @@ SELECT * FROM raised
 """  # noqa: S608 constants of this file
 
 
-@dataclass(frozen=True)
-class Begun:
-    """A call that may go out. ours_may_run: what follows of our own need not wait for its lane."""
-
-    ours_may_run: bool
-
-
-def begin(item: Item, fence: int) -> Begun | None:
+def begin(item: Item, fence: int) -> bool:
     """Write down that an item's call goes out now, and move its request on when it is the first. One query.
 
     It is a whole change by itself: pictures of one request begin together, and each would hold the request's lock for
-    as long as its thread waits for its turn between one statement and the next. None when the fence no longer holds.
+    as long as its thread waits for its turn between one statement and the next. False when the fence no longer holds.
     """
     with sql.cursor() as cursor:
         cursor.execute(_BEGIN, {"request": item.request_id, "item": item.pk, "fence": fence, "start": item.starts})
         row = cursor.fetchone()
     if row is None:
-        return None
-    owner_id, door, status, round_, seq, now, is_mirrored, starts, ours_may_run = row
+        return False
+    owner_id, door, status, round_, seq, now, is_mirrored, starts = row
     change = Change(item.request_id, owner_id, door, status, round_, seq - starts, "", now, is_mirrored)
     if starts:
         change.record(EventKind.REQUEST_STARTED)
     change.record(EventKind.STARTED, item.pk, start=item.starts)
     events.announce(change)
-    return Begun(ours_may_run)
+    return True

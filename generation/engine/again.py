@@ -21,8 +21,8 @@ WAITS_S = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 def survives_restart(step: Callable[P, T]) -> Callable[P, T]:
     """Repeat a transaction whose connection broke, for about 15 s.
 
-    Safe for steps that are guarded by a fence: if the commit had gone through, the repeat finds the
-    fence moved on and does nothing.
+    Safe for steps that are guarded by a fence, or by the step at which an item stands: if the commit had gone through,
+    the repeat finds that moved on and does nothing.
     """
 
     @functools.wraps(step)

@@ -1,4 +1,4 @@
-"""Attempts: how far a paid call got. sent (by the claim itself) -> accepted -> received -> settled."""
+"""Attempts: how far a paid call got. sent (with the claim) -> accepted -> received -> settled."""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ from generation.events import Change
 from generation.models import Chore, EventKind, HoldReason, Item, ItemStatus, Outcome, Request, rows
 from providers.errors import ProviderError
 
-# Parts of a request often end together: its side files tell of all of them at once, so much later; of its end at once.
+# Parts of a request often end together: its side files tell of all of them at once, so much later at the earliest; of
+# its end at once.
 MIRROR_PAUSE_S = 0.2
 
 
@@ -157,7 +158,7 @@ def post_refund(change: Change, item: Item, credits: int, what: str, description
         subject=f"item:{item.pk}",
         operation_key=item.price_key,
         description=description,
-        metadata=told_beside(item.request_id),
+        metadata=told_beside(item.request_id, change.group),
     )
     if posted is None:
         raise AssertionError(f"{what} of item {item.pk} was refunded already in round {change.round}")
@@ -174,13 +175,8 @@ def cancel_at_vendor_later(change: Change, attempt_id: int) -> None:
     queue.ring_after_commit(1)
 
 
-def told_beside(request_id: UUID, group: str | None = None) -> dict[str, str]:
-    """What a ledger line tells its customer beside the amount: which request, which of their own tasks.
-
-    A group that is not given is read: one query.
-    """
-    if group is None:
-        group = Request.objects.values_list("group", flat=True).get(pk=request_id)
+def told_beside(request_id: UUID, group: str) -> dict[str, str]:
+    """What a ledger line tells its customer beside the amount: which request, which of their own tasks."""
     return {"request_id": str(request_id), **({"task_id": group} if group else {})}
 
 
@@ -212,7 +208,7 @@ def mirror_later(request_id: UUID, seq: int, at: datetime) -> None:
 
 
 # One that is about to be done is enough, if it can be kept from beginning before this commit; one that runs may have
-# read the rows by now, so another must follow it. One that failed waits for its own time.
+# read the rows by now, so another must follow it. One that failed waits for its own time, and begins anew when joined.
 _MIRRORING = """
 mirror_waiting AS MATERIALIZED (
     SELECT id FROM generation_chore
@@ -222,6 +218,7 @@ mirror_waiting AS MATERIALIZED (
 ), mirror_joined AS (
     UPDATE generation_chore c
     SET run_after = LEAST(c.run_after, %(mirror_at)s::timestamptz),
+        tries = 0,
         args = c.args || jsonb_build_object('seq', GREATEST((c.args ->> 'seq')::bigint, %(mirror_seq)s::bigint))
     FROM mirror_waiting w WHERE c.id = w.id
 ), mirror_new AS (

@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import F
+
 from generation import events, lanes, retry, states
 from generation.claim import Claim, front_rank
 from generation.engine import closing, parts
@@ -15,28 +17,35 @@ from generation.engine.keeping import keep, late
 from generation.engine.settling import carry_on, end_step
 from generation.engine.stumbling import begins_again
 from generation.models import Attempt, HoldReason, Item, ItemStatus, Outcome, Stage
-from generation.plan import INTERNAL
+from generation.plan import INTERNAL, WEIGHTS
 from generation.steps import CHECKS, STEPS
 from providers.base import Made
 
 NOT_GOOD_ENOUGH = closing.Failure("CHECK_FAILED", "No result passed the checks.", retryable=False)
 
 
-def take(claim: Claim, made: Made, *, ours_may_run: bool = False) -> Claim | None:
+def take(claim: Claim, made: Made, *, carries_on: bool = False) -> Claim | None:
     """Take what a provider made: keep its file, or judge by its verdict when the step makes none.
 
-    ours_may_run: what follows of our own need not wait for its lane. Such a step is left in this holder's hands: it is
-    returned, to be worked at once.
+    carries_on: a step of our own that follows a verdict is left in this holder's hands; it is returned, to be worked
+    at once.
     """
-    if STEPS[claim.item.step_name].kind is None:
-        return _judge(claim, made, ours_may_run)
-    keep(claim, made)
-    return None
+    if STEPS[claim.item.step_name].kind is not None:
+        keep(claim, made)
+        return None
+    lane = claim.item.lane
+    try:
+        following = _judge(claim, made, carries_on)
+    except Gone:
+        late(claim, made.cost_usd)
+        return None
+    lanes.note_success(lane)
+    return following
 
 
 @survives_restart
-def _judge(claim: Claim, made: Made, ours_may_run: bool) -> Claim | None:
-    """Write down a verdict, and go on, back for another pass, or fail when no pass is left."""
+def _judge(claim: Claim, made: Made, carries_on: bool) -> Claim | None:
+    """Write down a verdict, and go on, back for another pass, or fail when no pass is left. Raises Gone."""
     following: Attempt | None = None
     item, plan = claim.item, claim.item.step_plan
     left = {**made.extra, "starts": item.starts, "model": made.model}
@@ -45,7 +54,7 @@ def _judge(claim: Claim, made: Made, ours_may_run: bool) -> Claim | None:
     try:
         with events.change(item.request_id) as change:
             if is_good:
-                following = carry_on(change, claim, left) if ours_may_run else None
+                following = carry_on(change, claim, left) if carries_on else None
                 if following is None:
                     status = end_step(change, item, claim.fence, left)
             elif plan.asks_again and item.starts < plan.retry.max_starts:
@@ -67,20 +76,27 @@ def _judge(claim: Claim, made: Made, ours_may_run: bool) -> Claim | None:
                 ended_at=change.now,
             )
     except Gone:
-        late(claim, made.cost_usd)
+        following = _carried_on_before(claim)
+        if following is None:
+            raise
     else:
         item.status = status
-        lanes.note_success(item.lane)
-        if following:
-            return _carried_on(claim, left, following)
-    return None
+    return _in_hand(claim, left, following) if following else None
 
 
-def _carried_on(claim: Claim, left: dict[str, Any], attempt: Attempt) -> Claim:
+def _carried_on_before(claim: Claim) -> Attempt | None:
+    """What this holder goes on with since a change whose confirmation was lost: its fence holds still."""
+    item = claim.item
+    mine = Attempt.objects.filter(item=item.pk, fence=claim.fence, step__gt=item.step, ended_at=None)
+    return mine.filter(item__fence=F("fence"), item__status=ItemStatus.RUNNING).first()
+
+
+def _in_hand(claim: Claim, left: dict[str, Any], attempt: Attempt) -> Claim:
     """The claim of the step that its holder goes on with."""
     item = claim.item
     item.results = {**item.results, item.step_name: left}
     item.step, item.pass_no, item.starts, item.candidate, item.lane = attempt.step, attempt.pass_no, 1, 0, INTERNAL
+    item.weight = max(item.weight, WEIGHTS[item.priority])
     return replace(claim, attempt_id=attempt.pk)
 
 

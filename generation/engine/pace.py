@@ -9,7 +9,8 @@ from collections import deque
 
 from providers.base import Pending
 
-# How many of a kind are remembered; the quickest of them is what is usual, so that a slow hour is soon forgotten.
+# How many of a kind are remembered. The quickest but one is what is usual: a slow hour is soon forgotten, and a single
+# answer out of a vendor's cache says nothing.
 REMEMBERED = 8
 # A call is first asked about a little before it usually ends, and again after these shares of its age: while that is
 # unknown, and when it should have ended.
@@ -29,7 +30,7 @@ def learn(kind: Kind, took_s: float) -> None:
 def usual_s(kind: Kind) -> float | None:
     """How long calls of this kind take; None when nobody knows yet."""
     found = _took.get(kind)
-    return min(found) if found else None
+    return sorted(found)[:2][-1] if found else None
 
 
 def next_s(kind: Kind, age_s: float, pending: Pending) -> float:

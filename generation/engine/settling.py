@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
+from config.api import sql
 from generation import events, lanes, states, storage
 from generation.claim import Claim, front_rank
 from generation.engine import closing
@@ -152,13 +153,14 @@ def end_step(change: events.Change, item: Item, fence: int, left: dict[str, Any]
 
 def carry_on(change: events.Change, claim: Claim, left: dict[str, Any]) -> Attempt | None:
     """Move an item past its current step into the next, when that is ours and this holder may take it, without
-    another claim: the attempt of what it does now. None when it must be claimed. Raises Gone."""
+    another claim: the attempt of what it does now. None when it must be claimed, as it must while our lane or the desk
+    waits. Raises Gone. Two queries."""
     item, results = claim.item, {**claim.item.results, claim.item.step_name: left}
     following = item.step_after(results)
     if following == len(item.steps) or item.steps[following]["candidates"]:
         return None
     plan = item.plan_of(following)
-    if not claim.only.takes(plan.operation):
+    if not claim.only.takes(plan.operation) or not _ours_may_run():
         return None
     pass_no = 0 if item.step_plan.checks else item.pass_no
     now_at = {"step": following, "pass_no": pass_no, "candidate": 0, "starts": 1, "lane": INTERNAL}
@@ -170,6 +172,7 @@ def carry_on(change: events.Change, claim: Claim, left: dict[str, Any]) -> Attem
         at_step=item.step,  # the fence stays, and a change whose confirmation was lost is tried again
         told={"step": item.step_name},
         adopts=None,
+        weight=max(item.weight, WEIGHTS[item.priority]),
         results=results,
         progress=item.progress_at(following),
         lease_until=change.now + timedelta(seconds=settings.LEASE_S),
@@ -190,6 +193,12 @@ def carry_on(change: events.Change, claim: Claim, left: dict[str, Any]) -> Attem
     )
     change.add(attempt)
     return attempt
+
+
+def _ours_may_run() -> bool:
+    with sql.cursor() as cursor:
+        cursor.execute(f"SELECT {states.OURS_MAY_RUN}")
+        return bool(cursor.fetchone()[0])
 
 
 def go_on(

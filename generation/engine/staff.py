@@ -142,7 +142,7 @@ def _reopen(request_id: UUID, *, actor: str, charge: bool) -> int:
                 subject=f"request:{request_id}",
                 operation_key=failed[0].price_key,
                 description=f"Reopened: {failed[0].price_key}",
-                metadata=closing.told_beside(request_id),
+                metadata=closing.told_beside(request_id, change.group),
             )
         beyond_cap = _beyond_cap(request_id, failed)
         for item in failed:
@@ -218,7 +218,7 @@ def refund(item_id: int, credits: int, *, reason: str, actor: str, form_key: str
             operation_key=item.price_key,
             description=f"Refund: {reason}",
             actor=actor,
-            metadata=closing.told_beside(item.request_id),
+            metadata=closing.told_beside(item.request_id, change.group),
         )
         if posted is None:
             return 0

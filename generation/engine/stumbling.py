@@ -32,6 +32,8 @@ def stumble(claim: Claim, error: ProviderError) -> None:
             item = closing.locked(change, claim.item.pk)
             if item.fence != claim.fence or item.status not in (ItemStatus.RUNNING, ItemStatus.WAITING):
                 raise Gone
+            if not Attempt.objects.filter(pk=claim.attempt_id, ended_at=None).exists():
+                raise Gone  # it was judged already, and its holder goes on under the same fence
             _after_error(change, item, claim.attempt_id, error)
     except Gone:
         closing.end_without_result(claim.attempt_id, Outcome.LATE, error)

@@ -1,6 +1,6 @@
 """Working: one claimed item through one step.
 
-    work    adopt what is stored | our own image work | begin -> call -> keep or park | stumble
+    work    adopt what is stored | our own image work | begin -> call -> keep, judge or park | stumble
 
 The database connection goes back to the pool around the provider's call.
 """
@@ -50,14 +50,14 @@ def work(claim: Claim) -> None:
 def _ask_provider(claim: Claim) -> None:
     plan, following = claim.item.step_plan, None
     try:
-        begun = begin(claim)
+        begin(claim)
     except Gone:
         _not_sent(claim)
         return
     try:
         answer = _call(claim, plan)
         if isinstance(answer, Made):
-            following = take(claim, answer, ours_may_run=begun.ours_may_run)
+            following = take(claim, answer, carries_on=True)
         else:
             park(claim, answer)
     except ProviderError as error:
@@ -72,14 +72,13 @@ def _ask_provider(claim: Claim) -> None:
 
 
 @survives_restart
-def begin(claim: Claim) -> states.Begun:
+def begin(claim: Claim) -> None:
     """Write down that a call goes out now, and move the request on when it is the first. Raises Gone.
 
     A crash between the claim and this is mended by the next claim's begin.
     """
-    if begun := states.begin(claim.item, claim.fence):
-        return begun
-    raise Gone
+    if not states.begin(claim.item, claim.fence):
+        raise Gone
 
 
 def _call(claim: Claim, plan: StepPlan) -> Made | Pending:

@@ -9,7 +9,7 @@ from generation.models.item import Item
 
 
 class Stage(models.TextChoices):
-    SENT = "SENT", "sent"  # written by the claim itself: the call may have gone out
+    SENT = "SENT", "sent"  # written with the claim: the call may have gone out
     ACCEPTED = "ACCEPTED", "accepted"  # the vendor gave a remote id: the call can be looked up
     RECEIVED = "RECEIVED", "received"  # the result arrived; key, size and sha256 say what is being stored
     SETTLED = "SETTLED", "settled"  # the file is stored and the step's end is committed

@@ -2,5 +2,8 @@
 {
   const chosen = JSON.parse(localStorage.getItem("adminTheme") ?? '"auto"');
   const isDark = chosen === "auto" ? matchMedia("(prefers-color-scheme: dark)").matches : chosen === "dark";
-  document.documentElement.classList.toggle("dark", isDark);
+  const root = document.documentElement.classList;
+  root.toggle("dark", isDark);
+  // Unfold takes away only what it has put there itself.
+  addEventListener("alpine:init", () => root.remove("dark"));
 }

@@ -11,6 +11,8 @@ from django.utils import timezone
 
 from config.models import User
 from generation import engine, storage
+from generation.claim import Claim
+from generation.engine import working
 from generation.models import Attempt, Item, ItemStatus
 from generation.plan import Candidate, RetryPolicy, StepPlan
 from providers.base import Made
@@ -77,9 +79,14 @@ def test_what_follows_of_our_own_is_done_by_the_same_claim_unless_our_lane_waits
 ) -> None:
     item = submit_checked(alice, monkeypatch, CLEAN)
     engine.work(take())
-    if pauses:
-        engine.pause("internal", actor="stella")
-    checking = take()
+    call, checking = working._call, take()
+
+    def call_while_staff_pause(claim: Claim, plan: StepPlan) -> Any:
+        if pauses:
+            engine.pause("internal", actor="stella")
+        return call(claim, plan)
+
+    monkeypatch.setattr(working, "_call", call_while_staff_pause)
     engine.work(checking)
     stands = fresh(item)
     assert (stands.status, stands.fence - checking.fence) == (("QUEUED", 1) if pauses else ("SUCCEEDED", 0))

@@ -132,7 +132,7 @@ def test_the_first_item_that_begins_moves_its_request_on_and_the_next_does_not(a
     request = submit(alice, 2)
     for nth, item in enumerate(request.items.order_by("pk"), start=1):
         stand(item, "RUNNING")
-        assert states.begin(fresh(item), 7) == states.Begun(ours_may_run=True)
+        assert states.begin(fresh(item), 7) is True
         assert fresh(item).deadline_at is not None
         request.refresh_from_db()
         assert (request.status, request.started_at is not None) == ("RUNNING", True)
@@ -145,7 +145,7 @@ def test_the_first_item_that_begins_moves_its_request_on_and_the_next_does_not(a
 def test_what_is_no_longer_held_does_not_begin(item: Item, status: str, fence: int) -> None:
     stand(item, status)
     before = Request.objects.get(), Event.objects.count()
-    assert states.begin(fresh(item), fence) is None
+    assert states.begin(fresh(item), fence) is False
     after = Request.objects.get()
     assert (after.status, after.seq, Event.objects.count()) == (before[0].status, before[0].seq, before[1])
     assert fresh(item).deadline_at is None

@@ -12,7 +12,7 @@ from django.conf import settings as desk_settings
 from PIL import Image
 
 from config.models import User
-from generation import engine, images, states, storage
+from generation import engine, images, storage
 from generation.claim import Claim, Only, claim
 from generation.engine import closing, keeping, leases, working
 from generation.models import Asset, Attempt, Item, Outcome
@@ -242,11 +242,10 @@ def test_an_answer_after_the_lease_ended_is_recorded_with_its_cost_and_changes_n
 ) -> None:
     item, begin = submit_one(alice), working.begin
 
-    def begin_and_be_given_up(taken: Claim) -> states.Begun:
-        begun = begin(taken)
+    def begin_and_be_given_up(taken: Claim) -> None:
+        begin(taken)
         let_leases_end()
         leases.expire_leases()
-        return begun
 
     with monkeypatch.context() as patched:
         patched.setattr(working, "begin", begin_and_be_given_up)
@@ -311,10 +310,9 @@ def cancelled_while_at_the_vendor(owner: User, monkeypatch: pytest.MonkeyPatch) 
     """An item that is cancelled while its call runs."""
     item, begin = submit_one(owner), working.begin
 
-    def begin_and_cancel(taken: Claim) -> states.Begun:
-        begun = begin(taken)
+    def begin_and_cancel(taken: Claim) -> None:
+        begin(taken)
         engine.cancel(item.request_id)
-        return begun
 
     monkeypatch.setattr(working, "begin", begin_and_cancel)
     engine.work(take())

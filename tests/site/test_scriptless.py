@@ -45,6 +45,14 @@ def test_without_scripts_every_kind_of_page_can_be_read(program: str, base: str,
 def test_the_theme_is_there_before_the_scripts_that_choose_it(program: str, base: str, visits: list[Visit]) -> None:
     desk = next(visit for visit in visits if visit.name == "desk")
     with opened(base, desk.session, scripts=True) as page:
+        faults: list[str] = []
+        page.on("pageerror", lambda fault: faults.append(str(fault)))
+        page.goto(desk.address)
+        expect(page.locator("html")).to_have_class("dark")
+        page.evaluate("Alpine.$data(document.documentElement).adminTheme = 'light'")
+        expect(page.locator("html")).to_have_class("light")
+        assert faults == []
+        page.evaluate("localStorage.clear()")
         page.route("**/alpine/*.js", lambda call: call.abort())
         page.goto(desk.address)
         expect(page.locator("html")).to_have_class("dark")
