@@ -8,6 +8,7 @@ due retries until nothing is left to do.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -47,8 +48,9 @@ def vendor_names() -> tuple[str, ...]:
 
 
 def assert_no_vendor(text: str) -> None:
-    """What a customer can see names no vendor, host or vendor's model."""
-    found = [name for name in vendor_names() if name in text.lower()]
+    """What a customer can see names no vendor, host or vendor's model. The letters of a picture may spell anything."""
+    words = re.sub(r"base64,[A-Za-z0-9+/=]+", "", text).lower()
+    found = [name for name in vendor_names() if name in words]
     assert not found, f"{found} in {text[:2000]}"
 
 
