@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from generation.dashboard.story_form import EXAMPLE
+
 # username -> (name, credits to begin with). The first one's dashboard is shown.
 CUSTOMERS = {
     "mara": ("Mara Lindqvist", 1500),
@@ -59,23 +61,8 @@ FAILING = (
     ("mara", "illustration", "A famous statue in the rain, photorealistic"),
     ("lena", "background", "A city street with the names of real shops"),
 )
-STORY = """\
-Template: How Tides Work
-
-**Segment 1: The beach that vanished (0-8 seconds)**
-- Narration text:
-  ```
-  Why does the beach that you played on this morning vanish under water by noon?
-  ```
-- Visual guidance: A sandcastle on a wide beach, the sea far away
-
-**Segment 2: The pull of the Moon (8-22 seconds)**
-- Narration text:
-  ```
-  The Moon pulls on the Earth. Rock barely moves, but the oceans can flow.
-  ```
-- Visual guidance: Moonlight on the open sea, hills at the horizon
-
+STORY = f"""\
+{EXAMPLE}
 **Segment 3: Two tides a day (22-40 seconds)**
 - Narration text:
   ```
