@@ -91,20 +91,26 @@ def _ending(result: Result | None, error: str, now: datetime) -> dict[str, Any]:
     return {"stage": Stage.SETTLED, "outcome": Outcome.MADE, "error_detail": error, "ended_at": now}
 
 
-def _attempt(change: events.Change, claim: Claim, one: Along) -> Attempt:
-    """The attempt of a step that was done along: nobody claimed it, so it is written when it is over."""
+def _ours(change: events.Change, claim: Claim, step: int, pass_no: int, **more: Any) -> Attempt:
+    """An attempt at a step of our own that its holder does without claiming it."""
     return Attempt(
-        item_id=one.item.pk,
+        item_id=claim.item.pk,
         round=change.round,
-        step=one.item.step,
-        pass_no=one.item.pass_no,
+        step=step,
+        pass_no=pass_no,
         fence=claim.fence,
         lane=INTERNAL,
         provider=INTERNAL,
-        operation=one.item.step_plan.operation,
-        started_at=change.now - timedelta(seconds=one.took_s),
-        **_ending(one.result, one.error, change.now),
+        operation=claim.item.plan_of(step).operation,
+        **more,
     )
+
+
+def _attempt(change: events.Change, claim: Claim, one: Along) -> Attempt:
+    """The attempt of a step that was done along: nobody claimed it, so it is written when it is over."""
+    began = change.now - timedelta(seconds=one.took_s)
+    ending = _ending(one.result, one.error, change.now)
+    return _ours(change, claim, one.item.step, one.item.pass_no, started_at=began, **ending)
 
 
 def _drop_assets(item: Item) -> list[str]:
@@ -156,11 +162,10 @@ def carry_on(change: events.Change, claim: Claim, left: dict[str, Any]) -> Attem
     another claim: the attempt of what it does now. None when it must be claimed, as it must while our lane or the desk
     waits. Raises Gone. Two queries."""
     item, results = claim.item, {**claim.item.results, claim.item.step_name: left}
-    following = item.step_after(results)
-    if following == len(item.steps) or item.steps[following]["candidates"]:
+    if not item.goes_on_with_us:
         return None
-    plan = item.plan_of(following)
-    if not claim.only.takes(plan.operation) or not _ours_may_run():
+    following = item.step_after(results)
+    if not claim.only.takes(item.plan_of(following).operation) or not _ours_may_run():
         return None
     pass_no = 0 if item.step_plan.checks else item.pass_no
     now_at = {"step": following, "pass_no": pass_no, "candidate": 0, "starts": 1, "lane": INTERNAL}
@@ -180,17 +185,7 @@ def carry_on(change: events.Change, claim: Claim, left: dict[str, Any]) -> Attem
     )
     if not moved:
         raise Gone
-    attempt = Attempt(
-        item_id=item.pk,
-        round=change.round,
-        step=following,
-        pass_no=pass_no,
-        fence=claim.fence,
-        lane=INTERNAL,
-        provider=INTERNAL,
-        operation=plan.operation,
-        started_at=change.now,
-    )
+    attempt = _ours(change, claim, following, pass_no, started_at=change.now)
     change.add(attempt)
     return attempt
 
